@@ -1,0 +1,10 @@
+//! GStreamer: the `kine*` elements, their metadata, the sources, and the builder of whole pipelines.
+
+use ::gst::glib;
+
+pub mod metadata;
+
+/// Registers every element, for a plugin or (with `None`) for this process only.
+pub fn register(_plugin: Option<&::gst::Plugin>) -> Result<(), glib::BoolError> {
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! The `kinestream` command.
+
+fn main() -> anyhow::Result<()> {
+    kinestream::cli::main()
+}

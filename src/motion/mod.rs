@@ -1,0 +1,1 @@
+//! One estimator per object: filter, fixed-lag smoother, standstill test, and the rolling store of trajectories.

@@ -1,0 +1,1 @@
+//! What is in the picture: ONNX models by manifest, with the pre- and post-processing of each contract.

@@ -1,0 +1,187 @@
+//! The seven tasks, a question, and its answer: one type for geometry, ST-VLM and remote models.
+
+use serde::{Deserialize, Serialize};
+
+/// The seven tasks of STKit (ST-VLM paper, table 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Task {
+    /// Metres travelled in the span.
+    #[serde(rename = "TD")]
+    TraveledDistance,
+    /// Mean speed in the span.
+    #[serde(rename = "TS")]
+    TravelingSpeed,
+    /// Clock hour of the movement at the end of the span.
+    #[serde(rename = "MD")]
+    MovementDirection,
+    /// When the object moves toward a given clock hour.
+    #[serde(rename = "DT")]
+    DirectionTimestamp,
+    /// Which of two objects travels farther (or less far).
+    #[serde(rename = "TDC")]
+    TraveledDistanceComparison,
+    /// Which of two objects is faster (or slower).
+    #[serde(rename = "TSC")]
+    TravelingSpeedComparison,
+    /// Whether two objects move in the same direction.
+    #[serde(rename = "MDC")]
+    MovementDirectionComparison,
+}
+
+impl Task {
+    /// All seven, in the paper's order.
+    pub const ALL: [Self; 7] = [
+        Self::TraveledDistance,
+        Self::TravelingSpeed,
+        Self::MovementDirection,
+        Self::DirectionTimestamp,
+        Self::TraveledDistanceComparison,
+        Self::TravelingSpeedComparison,
+        Self::MovementDirectionComparison,
+    ];
+
+    /// The paper's abbreviation, e.g. `TD`.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::TraveledDistance => "TD",
+            Self::TravelingSpeed => "TS",
+            Self::MovementDirection => "MD",
+            Self::DirectionTimestamp => "DT",
+            Self::TraveledDistanceComparison => "TDC",
+            Self::TravelingSpeedComparison => "TSC",
+            Self::MovementDirectionComparison => "MDC",
+        }
+    }
+
+    /// How many objects the task asks about.
+    pub fn subjects(self) -> usize {
+        match self {
+            Self::TraveledDistance | Self::TravelingSpeed | Self::MovementDirection | Self::DirectionTimestamp => 1,
+            _ => 2,
+        }
+    }
+}
+
+/// Whom a question is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// The object with this track id.
+    Id(u64),
+    /// Every object of this class that is in view (a standing question then gives one answer an object).
+    Class(String),
+    /// Every object in view.
+    Any,
+}
+
+/// Which time a question is about.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Span {
+    /// The asked window as a whole (for a standing question: the sliding window).
+    Window,
+    /// The last so many seconds.
+    LastSeconds(f64),
+    /// From start to end, seconds of stream time.
+    Between(f64, f64),
+}
+
+/// A question about motion.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Question {
+    /// The words, as asked.
+    pub text: String,
+    /// The task; `None` when the question is beyond the seven.
+    pub task: Option<Task>,
+    /// Whom it is about: as many as the task needs.
+    pub subjects: Vec<Subject>,
+    /// When.
+    pub span: Span,
+    /// For `DT`: the clock hour asked for, 1 to 12.
+    pub clock_hour: Option<u8>,
+    /// For comparisons: asks for the lesser (shorter, slower), or, for `MDC`, whether directions differ.
+    pub inverted: bool,
+}
+
+/// Who computed an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerSource {
+    /// The trajectory store: exact, given the states.
+    Geometry,
+    /// ST-VLM.
+    Vlm,
+    /// A model behind a server.
+    Remote,
+}
+
+/// A closed interval that holds the true value with 95 % probability, in the value's unit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// A typed answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerValue {
+    /// Metres (`TD`).
+    DistanceM(f64),
+    /// Metres per second (`TS`); the text speaks km/h.
+    SpeedMps(f64),
+    /// Clock hour, 1 to 12 (`MD`).
+    ClockHour(u8),
+    /// Start and end in seconds of stream time (`DT`).
+    TimeRangeS(f64, f64),
+    /// Track id of the object chosen (`TDC`, `TSC`).
+    ObjectId(u64),
+    /// Yes or no (`MDC`).
+    YesNo(bool),
+}
+
+/// How long an answer took.
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
+pub struct Timings {
+    /// From the question's (or window's) arrival at the worker to the start of work, seconds.
+    pub queued_s: f64,
+    /// Work itself, seconds.
+    pub compute_s: f64,
+}
+
+/// An answer, or why there is none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Identifies the question: the standing question's id, or the id given with `ask`.
+    pub question_id: String,
+    /// The question as understood.
+    pub question: Question,
+    /// Track ids of the objects it speaks of.
+    pub subjects: Vec<u64>,
+    /// Start of the time it speaks of, seconds of stream time.
+    pub start_s: f64,
+    /// End of the time it speaks of, seconds of stream time.
+    pub end_s: f64,
+    /// The answer in words; when there is no value, why not.
+    pub text: String,
+    /// The typed answer; `None` when the question cannot be answered.
+    pub value: Option<AnswerValue>,
+    /// 95 % interval of a distance or speed, in the value's unit.
+    pub interval: Option<Interval>,
+    /// Who computed it.
+    pub source: AnswerSource,
+    /// 0 to 1.
+    pub confidence: f64,
+    /// Whether the value is to be trusted; if not, `reason` says why.
+    pub reliable: bool,
+    /// Why the value is not to be trusted, or why there is none.
+    pub reason: Option<String>,
+    /// Whether the angle lies within 5° of an hour's edge.
+    pub ambiguous: bool,
+    /// The geometric answer beside a model's, when both exist.
+    pub geometry: Option<Box<Answer>>,
+    /// How long it took.
+    pub timings: Timings,
+}

@@ -1,0 +1,1 @@
+//! Live answering: sliding windows over the trajectories, standing questions, and the backends that answer.
