@@ -1,3 +1,5 @@
+//! Tells the plugin its version and release date.
+
 fn main() {
     gst_plugin_version_helper::info();
 }

@@ -1,5 +1,8 @@
 //! The loadable GStreamer plugin: registers the `kine*` elements of the `kinestream` crate.
 
+// The items that need no documentation are made by `plugin_define!`.
+#![allow(missing_docs)]
+
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
     kinestream::gst::register(Some(plugin))
 }
