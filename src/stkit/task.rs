@@ -70,7 +70,9 @@ pub enum Subject {
     Id(u64),
     /// Every object of this class that is in view (a standing question then gives one answer an object).
     Class(String),
-    /// Every object in view.
+    /// The object that is marked in the picture with this colour or letter (`"red"`, `"A"`), as STKit's clips do.
+    Marked(String),
+    /// Every object in view. In a comparison one `Class` or `Any` stands for all such objects, compared together.
     Any,
 }
 
@@ -84,6 +86,8 @@ pub enum Span {
     LastSeconds(f64),
     /// From start to end, seconds of stream time.
     Between(f64, f64),
+    /// From so many seconds of stream time until now.
+    Since(f64),
 }
 
 /// A question about motion.
