@@ -3,6 +3,22 @@
 //! Everything is in SI units, in a world frame that is gravity-aligned with z up (ISO 8855: x forward, y left), and runs
 //! on stream time in seconds.
 
+mod clock;
+mod compare;
+mod measures;
+mod normal;
+mod record;
 mod state;
+mod trajectory;
 
+pub use clock::{AMBIGUITY_MARGIN_RAD, ClockHour, clockwise_angle_rad};
+pub use compare::{
+    Comparison, DirectionComparison, SURE_PROBABILITY, compare_direction, compare_distance, compare_speed,
+};
+pub use measures::{
+    CORRELATED_STEPS, Direction, DirectionRun, MeasureError, Measured, STANDSTILL_GATE_M, direction_runs,
+    direction_times, movement_direction, traveled_distance_m, traveling_speed_mps,
+};
+pub use record::{RECORD_MAX_SAMPLES, RECORD_STEP_S, RecordStep, RecordSteps};
 pub use state::{KinematicState, ObjectState, Reliability, UnreliableReason};
+pub use trajectory::{MAX_RELIABLE_GAP_S, MAX_UNRELIABLE_SHARE, Sample, Trajectory, TrajectoryError};

@@ -1,0 +1,370 @@
+//! Distance, speed and direction of one object over a window, each with its uncertainty (STKit's TD, TS, MD and DT).
+//!
+//! # Where the uncertainties come from
+//!
+//! The covariance of a sample describes one position. A distance is a difference of positions, whose errors are
+//! correlated: neighbouring smoothed samples share most of theirs, samples seconds apart hardly any, and an error of
+//! metric scale is common to all. The three are treated apart:
+//!
+//! - **Ends.** A step inside a straight path ends where the next begins, so its error cancels; what remains are the errors
+//!   of the first and last position along the direction of movement there. They are taken as independent, which is right
+//!   for windows longer than the smoother's memory.
+//! - **Velocity.** Over a short window that treatment is far too wide. There the error is at most that of the velocity
+//!   along the path times the time it moves (errors of velocity fully correlated). The smaller of the two counts.
+//! - **Bends.** Where the path bends by β between two steps, an error of the position there changes the length by at most
+//!   2 sin(β/2) of itself. Neighbouring steps are taken as correlated over [`CORRELATED_STEPS`].
+//! - **Scale.** [`Trajectory::relative_scale_sigma`] adds in proportion to the value.
+
+use nalgebra::{Matrix3, Vector3};
+use thiserror::Error;
+
+use super::clock::{ClockHour, clockwise_angle_rad};
+use super::normal;
+use super::record::{RECORD_STEP_S, RecordStep};
+use super::trajectory::{TIME_TOLERANCE_S, Trajectory};
+
+/// The shortest movement over the ground within a step of record (0.5 s), in metres, that has a direction: 1.8 km/h, half
+/// of a slow walk.
+pub const STANDSTILL_GATE_M: f64 = 0.25;
+
+/// Over how many steps of record errors of the position are taken as correlated: about two seconds.
+pub const CORRELATED_STEPS: f64 = 4.0;
+
+/// A value with its standard deviation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Measured {
+    /// The estimate, in the unit the function names.
+    pub value: f64,
+    /// Its standard deviation, same unit.
+    pub sigma: f64,
+    /// Whether it is to be trusted within that.
+    pub reliable: bool,
+}
+
+impl Measured {
+    /// The interval that holds the true value with 95 % probability; distances and speeds are not less than 0.
+    pub fn interval_95(&self) -> (f64, f64) {
+        let half = normal::Z_95 * self.sigma;
+        ((self.value - half).max(0.0), self.value + half)
+    }
+
+    fn scaled(self, factor: f64) -> Self {
+        Self {
+            value: self.value * factor,
+            sigma: self.sigma * factor,
+            ..self
+        }
+    }
+}
+
+/// Where an object moves at the end of a window, against its first moving step there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Direction {
+    /// The angle as a clock hour; 12 is the direction of the first moving step.
+    pub hour: ClockHour,
+    /// Signed angle about the up axis in (−π, π], clockwise seen from above positive.
+    pub angle_rad: f64,
+    /// Standard deviation of the angle, radians.
+    pub angle_sigma_rad: f64,
+    /// Probability that the true angle lies in that hour, given the standard deviation.
+    pub hour_probability: f64,
+    /// Whether the angle lies within 5° of the edge between two hours.
+    pub ambiguous: bool,
+    /// Whether the window's samples are to be trusted.
+    pub reliable: bool,
+}
+
+/// A time throughout which every step of record moves toward one clock hour.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DirectionRun {
+    /// The hour.
+    pub hour: ClockHour,
+    /// Start of the first step, seconds of stream time.
+    pub start_s: f64,
+    /// End of the last step, seconds of stream time.
+    pub end_s: f64,
+    /// Whether a step of the run lies within 5° of the edge between two hours.
+    pub ambiguous: bool,
+}
+
+/// Why there is no value.
+#[derive(Clone, Copy, Debug, Error, PartialEq)]
+pub enum MeasureError {
+    /// The window is empty, reversed or not finite.
+    #[error("a window must end after it starts, found {start_s} s to {end_s} s")]
+    InvalidWindow {
+        /// Start asked for.
+        start_s: f64,
+        /// End asked for.
+        end_s: f64,
+    },
+    /// The trajectory has no sample.
+    #[error("no position of the object is known yet")]
+    Empty,
+    /// The trajectory does not reach over the window.
+    #[error(
+        "the object's positions are known from {known_start_s:.2} s to {known_end_s:.2} s, \
+         not for all of {start_s:.2} s to {end_s:.2} s"
+    )]
+    NotCovered {
+        /// Start asked for.
+        start_s: f64,
+        /// End asked for.
+        end_s: f64,
+        /// Time of the oldest sample.
+        known_start_s: f64,
+        /// Time of the newest sample.
+        known_end_s: f64,
+    },
+    /// The window holds no full step of record.
+    #[error("a direction needs a window of at least {RECORD_STEP_S} s, found {length_s:.2} s")]
+    TooShort {
+        /// Length of the window, seconds.
+        length_s: f64,
+    },
+    /// No step is long enough to have a direction.
+    #[error("the object stands: it never moves {gate_m} m within {RECORD_STEP_S} s")]
+    NeverMoves {
+        /// The gate, metres.
+        gate_m: f64,
+    },
+    /// The object moved in the window, but not in its last step.
+    #[error("the object stands at the end: it last moved at {last_moved_s:.2} s")]
+    StandsAtEnd {
+        /// End of the last moving step, seconds of stream time.
+        last_moved_s: f64,
+    },
+    /// No step goes that way.
+    #[error("the object never moves toward {hour} o'clock")]
+    NeverInDirection {
+        /// The hour asked for.
+        hour: ClockHour,
+    },
+}
+
+/// Distance travelled over [`start_s`, `end_s`], metres: the sum of the steps of record (0.5 s from the start, and the
+/// rest at the end), where time spent standing adds nothing.
+///
+/// [`Trajectory::path_length_m`] sums over all samples instead: it follows bends within half a second, and the jitter of
+/// the samples, so it is never less.
+pub fn traveled_distance_m(trajectory: &Trajectory, start_s: f64, end_s: f64) -> Result<Measured, MeasureError> {
+    check_window(trajectory, start_s, end_s)?;
+    let mut traveled_m = 0.0;
+    let mut moving_s = 0.0;
+    let mut bends = 0.0;
+    let mut first_direction = None;
+    let mut last_direction: Option<Vector3<f64>> = None;
+    for step in trajectory.record_steps(start_s, end_s) {
+        if step.traveled_m <= 0.0 {
+            continue;
+        }
+        traveled_m += step.traveled_m;
+        moving_s += step.end_s - step.start_s;
+        let direction = step.displacement_in_world / step.displacement_in_world.norm();
+        if let Some(previous) = last_direction {
+            bends += (direction - previous).norm_squared();
+        }
+        first_direction.get_or_insert(direction);
+        last_direction = Some(direction);
+    }
+    let (start, end) = match (trajectory.at(start_s), trajectory.at(end_s)) {
+        (Some(start), Some(end)) => (start, end),
+        _ => return Err(MeasureError::Empty),
+    };
+    let position_variance = |direction: Option<Vector3<f64>>, covariance: &Matrix3<f64>| match direction {
+        Some(direction) => variance_along(covariance, &direction),
+        None => largest_variance(covariance),
+    };
+    let ends = position_variance(first_direction, &start.position_covariance)
+        + position_variance(last_direction, &end.position_covariance);
+    // Who stands throughout may still creep below what the standstill test can see.
+    let moving_s = if moving_s > 0.0 { moving_s } else { end_s - start_s };
+    let velocity_sigma_mps = 0.5
+        * (position_variance(first_direction, &start.velocity_covariance).sqrt()
+            + position_variance(last_direction, &end.velocity_covariance).sqrt());
+    let along = ends.min((velocity_sigma_mps * moving_s).powi(2));
+    let bent = bends
+        * CORRELATED_STEPS
+        * 0.5
+        * (largest_variance(&start.position_covariance) + largest_variance(&end.position_covariance));
+    let scale_m = trajectory.relative_scale_sigma() * traveled_m;
+    Ok(Measured {
+        value: traveled_m,
+        sigma: (along + bent.min(ends) + scale_m * scale_m).sqrt(),
+        reliable: trajectory.is_reliable(start_s, end_s).unwrap_or(false),
+    })
+}
+
+/// Mean speed over [`start_s`, `end_s`], metres per second: the distance travelled by the window's length.
+pub fn traveling_speed_mps(trajectory: &Trajectory, start_s: f64, end_s: f64) -> Result<Measured, MeasureError> {
+    let distance = traveled_distance_m(trajectory, start_s, end_s)?;
+    Ok(distance.scaled(1.0 / (end_s - start_s)))
+}
+
+/// Clock direction of the last full step of record in [`start_s`, `end_s`], against the first moving one. `gate_m` is the
+/// shortest step that has a direction ([`STANDSTILL_GATE_M`]).
+pub fn movement_direction(
+    trajectory: &Trajectory,
+    start_s: f64,
+    end_s: f64,
+    gate_m: f64,
+) -> Result<Direction, MeasureError> {
+    check_window(trajectory, start_s, end_s)?;
+    let mut reference = None;
+    let mut last_moving = None;
+    let mut last = None;
+    for step in full_steps(trajectory, start_s, end_s) {
+        if step.moves(gate_m) {
+            reference.get_or_insert(step);
+            last_moving = Some(step);
+        }
+        last = Some(step);
+    }
+    let last = last.ok_or(MeasureError::TooShort {
+        length_s: end_s - start_s,
+    })?;
+    let (Some(reference), Some(current)) = (reference, last_moving) else {
+        return Err(MeasureError::NeverMoves { gate_m });
+    };
+    if current != last {
+        return Err(MeasureError::StandsAtEnd {
+            last_moved_s: current.end_s,
+        });
+    }
+    let angle_rad = clockwise_angle_rad(&reference.displacement_in_world, &current.displacement_in_world)
+        .ok_or(MeasureError::NeverMoves { gate_m })?;
+    let variance = if current == reference {
+        0.0
+    } else {
+        step_angle_variance(trajectory, &reference) + step_angle_variance(trajectory, &current)
+    };
+    let hour = ClockHour::from_angle_rad(angle_rad);
+    let from_center = angle_rad - (angle_rad / HOUR_RAD).round() * HOUR_RAD;
+    let angle_sigma_rad = variance.sqrt();
+    Ok(Direction {
+        hour,
+        angle_rad,
+        angle_sigma_rad,
+        hour_probability: normal::angle_within(from_center, 0.5 * HOUR_RAD, angle_sigma_rad),
+        ambiguous: ClockHour::ambiguous(angle_rad),
+        reliable: trajectory.is_reliable(start_s, end_s).unwrap_or(false),
+    })
+}
+
+/// All runs of consecutive full steps of record that share a clock hour, in order of time. A standing step has no
+/// direction: it ends a run and starts none.
+pub fn direction_runs(
+    trajectory: &Trajectory,
+    start_s: f64,
+    end_s: f64,
+    gate_m: f64,
+) -> Result<Vec<DirectionRun>, MeasureError> {
+    check_window(trajectory, start_s, end_s)?;
+    if end_s - start_s < RECORD_STEP_S - TIME_TOLERANCE_S {
+        return Err(MeasureError::TooShort {
+            length_s: end_s - start_s,
+        });
+    }
+    let mut runs: Vec<DirectionRun> = Vec::new();
+    let mut reference: Option<Vector3<f64>> = None;
+    let mut unbroken = false;
+    for step in full_steps(trajectory, start_s, end_s) {
+        if !step.moves(gate_m) {
+            unbroken = false;
+            continue;
+        }
+        let reference = reference.get_or_insert(step.displacement_in_world);
+        let Some(angle_rad) = clockwise_angle_rad(reference, &step.displacement_in_world) else {
+            unbroken = false;
+            continue;
+        };
+        let hour = ClockHour::from_angle_rad(angle_rad);
+        let ambiguous = ClockHour::ambiguous(angle_rad);
+        match runs.last_mut() {
+            Some(run) if unbroken && run.hour == hour => {
+                run.end_s = step.end_s;
+                run.ambiguous |= ambiguous;
+            }
+            _ => runs.push(DirectionRun {
+                hour,
+                start_s: step.start_s,
+                end_s: step.end_s,
+                ambiguous,
+            }),
+        }
+        unbroken = true;
+    }
+    if runs.is_empty() {
+        return Err(MeasureError::NeverMoves { gate_m });
+    }
+    Ok(runs)
+}
+
+/// When the object moves toward `hour`: start and end, seconds of stream time, of the longest run of steps in that hour
+/// (the first of equally long ones).
+pub fn direction_times(
+    trajectory: &Trajectory,
+    start_s: f64,
+    end_s: f64,
+    hour: ClockHour,
+    gate_m: f64,
+) -> Result<(f64, f64), MeasureError> {
+    let mut longest: Option<DirectionRun> = None;
+    for run in direction_runs(trajectory, start_s, end_s, gate_m)? {
+        let length_s = run.end_s - run.start_s;
+        if run.hour == hour && longest.is_none_or(|best| length_s > best.end_s - best.start_s + TIME_TOLERANCE_S) {
+            longest = Some(run);
+        }
+    }
+    longest
+        .map(|run| (run.start_s, run.end_s))
+        .ok_or(MeasureError::NeverInDirection { hour })
+}
+
+const HOUR_RAD: f64 = std::f64::consts::TAU / 12.0;
+
+pub(super) fn check_window(trajectory: &Trajectory, start_s: f64, end_s: f64) -> Result<(), MeasureError> {
+    if !(start_s.is_finite() && end_s.is_finite() && end_s - start_s > TIME_TOLERANCE_S) {
+        return Err(MeasureError::InvalidWindow { start_s, end_s });
+    }
+    let (Some(known_start_s), Some(known_end_s)) = (trajectory.start_s(), trajectory.end_s()) else {
+        return Err(MeasureError::Empty);
+    };
+    if start_s < known_start_s - TIME_TOLERANCE_S || end_s > known_end_s + TIME_TOLERANCE_S {
+        return Err(MeasureError::NotCovered {
+            start_s,
+            end_s,
+            known_start_s,
+            known_end_s,
+        });
+    }
+    Ok(())
+}
+
+fn full_steps(trajectory: &Trajectory, start_s: f64, end_s: f64) -> impl Iterator<Item = RecordStep> {
+    trajectory.record_steps(start_s, end_s).filter(RecordStep::is_full)
+}
+
+/// Variance of the direction of a step over the ground, rad²: the error across the movement by its length. As with
+/// distances, the error of the displacement is the smaller of that of its ends and that of the velocity.
+pub(super) fn step_angle_variance(trajectory: &Trajectory, step: &RecordStep) -> f64 {
+    let length_m = step.horizontal_m();
+    let (Some(start), Some(end)) = (trajectory.at(step.start_s), trajectory.at(step.end_s)) else {
+        return f64::INFINITY;
+    };
+    let across = Vector3::new(-step.displacement_in_world.y, step.displacement_in_world.x, 0.0) / length_m;
+    let ends = variance_along(&start.position_covariance, &across) + variance_along(&end.position_covariance, &across);
+    let velocity_sigma_mps = 0.5
+        * (variance_along(&start.velocity_covariance, &across).sqrt()
+            + variance_along(&end.velocity_covariance, &across).sqrt());
+    ends.min((velocity_sigma_mps * (step.end_s - step.start_s)).powi(2)) / (length_m * length_m)
+}
+
+fn variance_along(covariance: &Matrix3<f64>, direction: &Vector3<f64>) -> f64 {
+    direction.dot(&(covariance * direction)).max(0.0)
+}
+
+/// An upper bound of the variance in any direction: the trace, without an eigenvalue decomposition.
+fn largest_variance(covariance: &Matrix3<f64>) -> f64 {
+    covariance.trace().max(0.0)
+}

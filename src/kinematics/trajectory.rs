@@ -1,0 +1,349 @@
+//! A trajectory: time-ordered samples with running sums, so that a question about any window costs O(log n).
+//!
+//! Between two samples the position is interpolated linearly by time, so neither the frame rate nor dropped frames
+//! matter. Beside each sample stands the length of the path so far: the length between two times is a difference.
+
+use std::collections::VecDeque;
+
+use nalgebra::{Matrix3, Point3, Vector3};
+use thiserror::Error;
+
+/// Times that differ by less than this, in seconds, are the same time: it absorbs the rounding of nanoseconds to `f64`.
+pub(crate) const TIME_TOLERANCE_S: f64 = 1e-6;
+
+/// The longest time between two samples, in seconds, over which interpolation is trusted: as long as an identity may be
+/// out of sight. Across a longer gap values are still given, but not as reliable.
+pub const MAX_RELIABLE_GAP_S: f64 = 2.0;
+
+/// The share of a window's time that may be unreliable (say, while the object was hidden for a moment) before a value
+/// over the window is.
+pub const MAX_UNRELIABLE_SHARE: f64 = 0.1;
+
+/// Position and velocity of an object at one time, with their covariances.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample {
+    /// Stream time, seconds.
+    pub time_s: f64,
+    /// Centre of the object in the world, metres.
+    pub position_in_world: Point3<f64>,
+    /// Velocity in the world, metres per second.
+    pub velocity_in_world_mps: Vector3<f64>,
+    /// Covariance of the position, m².
+    pub position_covariance: Matrix3<f64>,
+    /// Covariance of the velocity, (m/s)².
+    pub velocity_covariance: Matrix3<f64>,
+    /// Whether the standstill test says that the object stands.
+    pub standing: bool,
+    /// Whether the sample is to be trusted within its covariance.
+    pub reliable: bool,
+}
+
+impl Sample {
+    fn non_finite_field(&self) -> Option<&'static str> {
+        let all = |values: &[f64]| values.iter().all(|value| value.is_finite());
+        if !self.time_s.is_finite() {
+            Some("time_s")
+        } else if !all(self.position_in_world.coords.as_slice()) {
+            Some("position_in_world")
+        } else if !all(self.velocity_in_world_mps.as_slice()) {
+            Some("velocity_in_world_mps")
+        } else if !all(self.position_covariance.as_slice()) {
+            Some("position_covariance")
+        } else if !all(self.velocity_covariance.as_slice()) {
+            Some("velocity_covariance")
+        } else {
+            None
+        }
+    }
+
+    /// Between `self` and `later`, `fraction` (0 to 1) of the way.
+    fn interpolated(&self, later: &Self, fraction: f64) -> Self {
+        let mix = |a: f64, b: f64| a + (b - a) * fraction;
+        let gap_s = later.time_s - self.time_s;
+        Self {
+            time_s: mix(self.time_s, later.time_s),
+            position_in_world: self.position_in_world + (later.position_in_world - self.position_in_world) * fraction,
+            velocity_in_world_mps: self.velocity_in_world_mps.lerp(&later.velocity_in_world_mps, fraction),
+            // The mean of two covariances is never less than the covariance of the mean of two errors, however they
+            // are correlated.
+            position_covariance: self.position_covariance * (1.0 - fraction) + later.position_covariance * fraction,
+            velocity_covariance: self.velocity_covariance * (1.0 - fraction) + later.velocity_covariance * fraction,
+            standing: self.standing && later.standing,
+            reliable: self.reliable && later.reliable && gap_s <= MAX_RELIABLE_GAP_S,
+        }
+    }
+}
+
+/// Why a sample was not taken.
+#[derive(Clone, Copy, Debug, Error, PartialEq)]
+pub enum TrajectoryError {
+    /// Time does not move on.
+    #[error("a sample must be later than {last_s} s, found {found_s} s")]
+    TimeNotIncreasing {
+        /// Time of the newest sample.
+        last_s: f64,
+        /// Time of the sample given.
+        found_s: f64,
+    },
+    /// A number is NaN or infinite.
+    #[error("a sample needs finite numbers, `{field}` has others")]
+    NotFinite {
+        /// The field.
+        field: &'static str,
+    },
+}
+
+/// What a window needs of a sample, densely packed, with running sums since the first sample that was ever pushed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct PathPoint {
+    time_s: f64,
+    position: Point3<f64>,
+    /// Length of the path up to here, metres; stretches in which the object stands add nothing.
+    length_m: f64,
+    /// Unreliable time up to here, seconds.
+    unreliable_s: f64,
+}
+
+/// A point on the path at any time, as far as distances need it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PathAt {
+    pub position: Point3<f64>,
+    pub length_m: f64,
+    pub unreliable_s: f64,
+}
+
+/// Time-ordered samples of one object. How far back it reaches is up to the caller ([`Trajectory::truncate_before`]).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Trajectory {
+    samples: VecDeque<Sample>,
+    path: VecDeque<PathPoint>,
+    relative_scale_sigma: f64,
+}
+
+impl Trajectory {
+    /// Without samples.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Without samples, and with room for `capacity` of them.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self {
+            samples: VecDeque::with_capacity(capacity),
+            path: VecDeque::with_capacity(capacity),
+            relative_scale_sigma: 0.0,
+        }
+    }
+
+    /// Relative standard deviation of an error of scale that all samples share (an assumed focal length, an assumed
+    /// camera height): 0.1 for 10 %. It does not average out over a window, so it is kept apart from the samples'
+    /// covariances, and every distance and speed is widened by it.
+    pub fn relative_scale_sigma(&self) -> f64 {
+        self.relative_scale_sigma
+    }
+
+    /// Sets [`Trajectory::relative_scale_sigma`]. What is not a number of at least 0 counts as 0.
+    pub fn set_relative_scale_sigma(&mut self, relative_sigma: f64) {
+        self.relative_scale_sigma = if relative_sigma.is_finite() {
+            relative_sigma.max(0.0)
+        } else {
+            0.0
+        };
+    }
+
+    /// Appends a sample. Time must strictly increase and every number be finite.
+    pub fn push(&mut self, sample: Sample) -> Result<(), TrajectoryError> {
+        if let Some(field) = sample.non_finite_field() {
+            return Err(TrajectoryError::NotFinite { field });
+        }
+        let (length_m, unreliable_s) = match (self.samples.back(), self.path.back()) {
+            (Some(last), Some(point)) => {
+                let gap_s = sample.time_s - last.time_s;
+                if gap_s <= 0.0 {
+                    return Err(TrajectoryError::TimeNotIncreasing {
+                        last_s: last.time_s,
+                        found_s: sample.time_s,
+                    });
+                }
+                let stands = last.standing && sample.standing;
+                let trusted = last.reliable && sample.reliable && gap_s <= MAX_RELIABLE_GAP_S;
+                let stretch_m = (sample.position_in_world - last.position_in_world).norm();
+                (
+                    point.length_m + if stands { 0.0 } else { stretch_m },
+                    point.unreliable_s + if trusted { 0.0 } else { gap_s },
+                )
+            }
+            _ => (0.0, 0.0),
+        };
+        self.path.push_back(PathPoint {
+            time_s: sample.time_s,
+            position: sample.position_in_world,
+            length_m,
+            unreliable_s,
+        });
+        self.samples.push_back(sample);
+        Ok(())
+    }
+
+    /// Forgets what no window that starts at `time_s` or later needs: all samples before the last one that is not later
+    /// than `time_s`.
+    pub fn truncate_before(&mut self, time_s: f64) {
+        while self.path.get(1).is_some_and(|second| second.time_s <= time_s)
+            || (self.path.len() == 1 && self.path[0].time_s < time_s)
+        {
+            self.path.pop_front();
+            self.samples.pop_front();
+        }
+    }
+
+    /// Forgets all samples.
+    pub fn clear(&mut self) {
+        self.samples.clear();
+        self.path.clear();
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Whether there is no sample.
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+
+    /// The oldest sample.
+    pub fn first(&self) -> Option<&Sample> {
+        self.samples.front()
+    }
+
+    /// The newest sample.
+    pub fn last(&self) -> Option<&Sample> {
+        self.samples.back()
+    }
+
+    /// Time of the oldest sample, seconds.
+    pub fn start_s(&self) -> Option<f64> {
+        self.first().map(|sample| sample.time_s)
+    }
+
+    /// Time of the newest sample, seconds.
+    pub fn end_s(&self) -> Option<f64> {
+        self.last().map(|sample| sample.time_s)
+    }
+
+    /// The samples, oldest first.
+    pub fn samples(&self) -> impl DoubleEndedIterator<Item = &Sample> + ExactSizeIterator {
+        self.samples.iter()
+    }
+
+    /// The part of [`start_s`, `end_s`] that the trajectory covers; `None` when it is empty or a single instant.
+    pub fn overlap(&self, start_s: f64, end_s: f64) -> Option<(f64, f64)> {
+        let start_s = start_s.max(self.start_s()?);
+        let end_s = end_s.min(self.end_s()?);
+        (end_s > start_s).then_some((start_s, end_s))
+    }
+
+    /// The sample at `time_s`, interpolated linearly between its neighbours; `None` outside the trajectory.
+    pub fn at(&self, time_s: f64) -> Option<Sample> {
+        let (index, fraction) = self.locate(time_s)?;
+        let earlier = self.samples.get(index)?;
+        match self.samples.get(index + 1) {
+            Some(later) if fraction > 0.0 => Some(earlier.interpolated(later, fraction)),
+            _ => Some(*earlier),
+        }
+    }
+
+    /// Samples at `start_s`, `start_s + step_s`, … up to and including `end_s`, as far as the trajectory covers them.
+    /// None when `step_s` is not positive.
+    pub fn resampled(&self, start_s: f64, end_s: f64, step_s: f64) -> Vec<Sample> {
+        let (Some(known_start_s), Some(known_end_s)) = (self.start_s(), self.end_s()) else {
+            return Vec::new();
+        };
+        if step_s <= 0.0 || !(step_s.is_finite() && start_s.is_finite() && end_s.is_finite()) {
+            return Vec::new();
+        }
+        let last_s = end_s.min(known_end_s);
+        let skipped = ((known_start_s - start_s - TIME_TOLERANCE_S) / step_s).ceil().max(0.0);
+        let count = ((last_s - start_s + TIME_TOLERANCE_S) / step_s).floor() - skipped + 1.0;
+        (0..count.max(0.0) as usize)
+            .filter_map(|k| self.at(start_s + (skipped + k as f64) * step_s))
+            .collect()
+    }
+
+    /// Length of the path between two times, metres, in O(log n): the sum of the distances between neighbouring
+    /// samples, where stretches in which the object stands add nothing. `None` unless the trajectory covers the window.
+    ///
+    /// It is never less than the distance of record ([`crate::kinematics::traveled_distance_m`]), which takes the chords
+    /// of 0.5 s, and the two agree for straight motion without noise.
+    pub fn path_length_m(&self, start_s: f64, end_s: f64) -> Option<f64> {
+        if start_s > end_s {
+            return None;
+        }
+        Some(self.path_at(end_s)?.length_m - self.path_at(start_s)?.length_m)
+    }
+
+    /// Whether no more than [`MAX_UNRELIABLE_SHARE`] of the window's time is unreliable; `None` unless the trajectory
+    /// covers the window. O(log n).
+    pub fn is_reliable(&self, start_s: f64, end_s: f64) -> Option<bool> {
+        if start_s > end_s {
+            return None;
+        }
+        if start_s == end_s {
+            return self.at(start_s).map(|sample| sample.reliable);
+        }
+        let unreliable_s = self.path_at(end_s)?.unreliable_s - self.path_at(start_s)?.unreliable_s;
+        Some(unreliable_s <= MAX_UNRELIABLE_SHARE * (end_s - start_s))
+    }
+
+    /// The point on the path at `time_s`.
+    pub(crate) fn path_at(&self, time_s: f64) -> Option<PathAt> {
+        let (index, fraction) = self.locate(time_s)?;
+        let a = self.path.get(index)?;
+        let b = self.path.get(index + 1).unwrap_or(a);
+        Some(PathAt {
+            position: a.position + (b.position - a.position) * fraction,
+            length_m: a.length_m + (b.length_m - a.length_m) * fraction,
+            unreliable_s: a.unreliable_s + (b.unreliable_s - a.unreliable_s) * fraction,
+        })
+    }
+
+    /// The stretch that holds `time_s`: index of the sample before it and how far it is to the next, 0 to 1.
+    fn locate(&self, time_s: f64) -> Option<(usize, f64)> {
+        let (first_s, last_s) = (self.path.front()?.time_s, self.path.back()?.time_s);
+        if !(first_s - TIME_TOLERANCE_S..=last_s + TIME_TOLERANCE_S).contains(&time_s) {
+            return None;
+        }
+        let last = self.path.len() - 1;
+        if last == 0 {
+            return Some((0, 0.0));
+        }
+        let time_s = time_s.clamp(first_s, last_s);
+        // At an even frame rate the first guess is right; from there the search widens in doubling strides.
+        let guess = (time_s - first_s) / (last_s - first_s) * last as f64;
+        let mut low = (guess as usize).min(last - 1);
+        let mut high = low + 1;
+        let mut stride = 1;
+        while self.path[low].time_s > time_s {
+            high = low;
+            low = low.saturating_sub(stride);
+            stride *= 2;
+        }
+        stride = 1;
+        while self.path[high].time_s < time_s {
+            low = high;
+            high = (high + stride).min(last);
+            stride *= 2;
+        }
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if self.path[middle].time_s <= time_s {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        let (a, b) = (self.path[low].time_s, self.path[high].time_s);
+        Some((low, (time_s - a) / (b - a)))
+    }
+}
