@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::frame::FrameTime;
 use crate::kinematics::ObjectState;
+use crate::motion::SharedTrajectories;
 use crate::reconstruction::View;
 use crate::stkit::Answer;
 use crate::tracking::Track;
@@ -61,6 +62,8 @@ pub struct FrameResults {
     pub tracks: Vec<Track>,
     /// Metric states of the tracks that have one.
     pub objects: Vec<ObjectState>,
+    /// The rolling store of trajectories, shared with the motion stage that writes it.
+    pub trajectories: Option<SharedTrajectories>,
     /// Answers that became ready with this frame.
     pub answers: Vec<Arc<Answer>>,
     /// Time spent in each stage, seconds.
@@ -78,6 +81,7 @@ impl FrameResults {
             view: None,
             tracks: Vec::new(),
             objects: Vec::new(),
+            trajectories: None,
             answers: Vec::new(),
             stage_seconds: Vec::new(),
         }
