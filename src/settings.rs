@@ -42,29 +42,35 @@ pub enum SettingsError {
 
 /// Reads and parses a TOML file. Types should `#[serde(deny_unknown_fields)]`.
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, SettingsError> {
-    let text = std::fs::read_to_string(path).map_err(|source| SettingsError::Read {
+    parse(&read(path)?, path)
+}
+
+/// Reads a text file.
+pub fn read(path: &Path) -> Result<String, SettingsError> {
+    std::fs::read_to_string(path).map_err(|source| SettingsError::Read {
         path: path.to_owned(),
         source,
-    })?;
-    parse(&text, path)
+    })
 }
 
 /// Parses TOML; `path` names it in errors.
 pub fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, SettingsError> {
     toml::from_str(text).map_err(|error| {
-        let start = error.span().map_or(0, |span| span.start).min(text.len());
-        let before = &text[..start];
-        let line = before.matches('\n').count() + 1;
-        let column = before.len() - before.rfind('\n').map_or(0, |i| i + 1) + 1;
-        let message = error.message().to_owned();
-        SettingsError::Parse {
-            path: path.to_owned(),
-            line,
-            column,
-            hint: nearest_key(&message),
-            message,
-        }
+        let start = error.span().map_or(0, |span| span.start);
+        error_at(text, path, start, error.message().to_owned())
     })
+}
+
+/// An error about the place that starts at byte `start` of the text, such as the start of a [`toml::Spanned`] value.
+pub fn error_at(text: &str, path: &Path, start: usize, message: String) -> SettingsError {
+    let before = text.get(..start).unwrap_or(text);
+    SettingsError::Parse {
+        path: path.to_owned(),
+        line: before.matches('\n').count() + 1,
+        column: before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1,
+        hint: nearest_key(&message),
+        message,
+    }
 }
 
 /// From serde's "unknown field `a`, expected one of `b`, `c`": the known name nearest to the unknown one.
