@@ -1,10 +1,27 @@
 //! `kinestream eval`: scores results against truth.
 
+mod tracking;
+
+use clap::Subcommand;
+
 /// Scores results against truth.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(arg_required_else_help = true)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Mot(tracking::MotArgs),
+    Track(tracking::TrackArgs),
+}
 
 /// Runs the subcommand.
-pub fn run(_args: Args) -> anyhow::Result<()> {
-    Ok(())
+pub fn run(args: Args) -> anyhow::Result<()> {
+    match args.what {
+        What::Mot(args) => tracking::run_mot(args),
+        What::Track(args) => tracking::run_track(args),
+    }
 }

@@ -3,8 +3,11 @@
 mod assignment;
 mod association;
 mod camera_motion;
+pub mod evaluation;
 mod filter;
 mod input;
+pub mod mot_challenge;
+pub mod scores;
 mod settings;
 mod track;
 mod tracker;
