@@ -1,0 +1,211 @@
+//! The custom events that our elements send one another, as Rust types over their GStreamer structures.
+//!
+//! Programs in other languages may send and read them too: all fields are plain strings and numbers.
+
+use ::gst::prelude::*;
+
+use crate::stkit::Question;
+
+const ASK: &str = "kinestream-ask";
+const SOURCE_STATE: &str = "kinestream-source-state";
+
+/// Upstream: a question about the stream, from `kinepublish` (or an application) to `kinevlm`. The answer comes down the
+/// pipeline with `question_id` equal to `id`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ask {
+    /// Comes back as the answer's `question_id`.
+    pub id: String,
+    /// The question in words; may be empty when `question` is given.
+    pub text: String,
+    /// The question as understood by the sender; `None` leaves the understanding to the receiver.
+    pub question: Option<Question>,
+}
+
+impl Ask {
+    /// The event that carries the question upstream.
+    pub fn to_event(&self) -> ::gst::Event {
+        let mut fields = ::gst::Structure::builder(ASK)
+            .field("id", &self.id)
+            .field("text", &self.text);
+        if let Some(question) = self.question.as_ref().and_then(|q| serde_json::to_string(q).ok()) {
+            fields = fields.field("question", question);
+        }
+        ::gst::event::CustomUpstream::new(fields.build())
+    }
+
+    /// The question in `event`; `None` when the event is another one. A `question` field that is not valid JSON of a
+    /// [`Question`] is left to the receiver's reading of `text`.
+    pub fn from_event(event: &::gst::EventRef) -> Option<Self> {
+        let fields = event.structure().filter(|fields| fields.name() == ASK)?;
+        Some(Self {
+            id: fields.get("id").unwrap_or_default(),
+            text: fields.get("text").unwrap_or_default(),
+            question: fields
+                .get::<String>("question")
+                .ok()
+                .and_then(|json| serde_json::from_str(&json).ok()),
+        })
+    }
+}
+
+/// What a camera does now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SourceStatus {
+    /// The first connection is being made.
+    Connecting,
+    /// Frames arrive.
+    Playing,
+    /// Frames stopped arriving.
+    Stalled,
+    /// The connection was given up; waiting or trying again.
+    Retrying,
+    /// The stream is over.
+    Ended,
+}
+
+impl SourceStatus {
+    const ALL: [Self; 5] = [
+        Self::Connecting,
+        Self::Playing,
+        Self::Stalled,
+        Self::Retrying,
+        Self::Ended,
+    ];
+
+    /// The status as it stands in events and messages, e.g. `stalled`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Playing => "playing",
+            Self::Stalled => "stalled",
+            Self::Retrying => "retrying",
+            Self::Ended => "ended",
+        }
+    }
+
+    /// The status with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
+    }
+}
+
+/// Downstream, out of band: what the camera does, from `kinesrc` to `kinepublish`. The same structure is posted on the bus
+/// as an element message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceState {
+    /// What it does now.
+    pub status: SourceStatus,
+    /// Attempts to connect since frames last arrived.
+    pub attempts: u32,
+    /// Times that frames came back after they had stopped.
+    pub reconnects: u64,
+    /// Frames given up by the source's newest-wins queue since the start.
+    pub dropped: u64,
+    /// Why, in words; empty while playing.
+    pub message: String,
+    /// When this status began, UTC in nanoseconds since 1970.
+    pub since_utc_ns: i64,
+}
+
+impl SourceState {
+    /// The structure that events and bus messages carry.
+    pub fn to_structure(&self) -> ::gst::Structure {
+        ::gst::Structure::builder(SOURCE_STATE)
+            .field("state", self.status.as_str())
+            .field("attempts", self.attempts)
+            .field("reconnects", self.reconnects)
+            .field("dropped", self.dropped)
+            .field("message", &self.message)
+            .field("since-utc-ns", self.since_utc_ns)
+            .build()
+    }
+
+    /// The state in `structure`; `None` when it is another one.
+    pub fn from_structure(structure: &::gst::StructureRef) -> Option<Self> {
+        if structure.name() != SOURCE_STATE {
+            return None;
+        }
+        Some(Self {
+            status: SourceStatus::from_name(structure.get("state").ok()?)?,
+            attempts: structure.get("attempts").unwrap_or_default(),
+            reconnects: structure.get("reconnects").unwrap_or_default(),
+            dropped: structure.get("dropped").unwrap_or_default(),
+            message: structure.get("message").unwrap_or_default(),
+            since_utc_ns: structure.get("since-utc-ns").unwrap_or_default(),
+        })
+    }
+
+    /// The event that carries the state downstream, past full queues.
+    pub fn to_event(&self) -> ::gst::Event {
+        ::gst::event::CustomDownstreamOob::new(self.to_structure())
+    }
+
+    /// The state in `event`; `None` when the event is another one.
+    pub fn from_event(event: &::gst::EventRef) -> Option<Self> {
+        Self::from_structure(event.structure()?)
+    }
+
+    /// The bus message that tells the application.
+    pub fn to_message(&self, source: &impl IsA<::gst::Object>) -> ::gst::Message {
+        ::gst::message::Element::builder(self.to_structure())
+            .src(source)
+            .build()
+    }
+
+    /// The state in a bus message; `None` when the message is another one.
+    pub fn from_message(message: &::gst::MessageRef) -> Option<Self> {
+        match message.view() {
+            ::gst::MessageView::Element(element) => Self::from_structure(element.structure()?),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+    use crate::stkit::{Span, Subject, Task};
+
+    #[test]
+    fn a_question_survives_the_event() {
+        ::gst::init().unwrap();
+        let ask = Ask {
+            id: "q-7".to_owned(),
+            text: "How far did object 3 travel?".to_owned(),
+            question: Some(Question {
+                text: "How far did object 3 travel?".to_owned(),
+                task: Some(Task::TraveledDistance),
+                subjects: vec![Subject::Id(3)],
+                span: Span::LastSeconds(10.0),
+                clock_hour: None,
+                inverted: false,
+            }),
+        };
+        let event = ask.to_event();
+        assert!(event.is_upstream());
+        assert_eq!(Ask::from_event(&event), Some(ask));
+        assert_eq!(SourceState::from_event(&event), None);
+    }
+
+    #[test]
+    fn a_source_state_survives_event_and_structure() {
+        ::gst::init().unwrap();
+        let state = SourceState {
+            status: SourceStatus::Retrying,
+            attempts: 3,
+            reconnects: 1,
+            dropped: 12,
+            message: "connection refused".to_owned(),
+            since_utc_ns: 1_700_000_000_000_000_000,
+        };
+        let event = state.to_event();
+        assert!(event.is_downstream() && !event.is_serialized());
+        assert_eq!(SourceState::from_event(&event), Some(state.clone()));
+        assert_eq!(Ask::from_event(&event), None);
+        for status in SourceStatus::ALL {
+            assert_eq!(SourceStatus::from_name(status.as_str()), Some(status));
+        }
+    }
+}
