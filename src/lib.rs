@@ -10,6 +10,7 @@ pub mod detection;
 pub mod frame;
 pub mod kinematics;
 pub mod motion;
+pub mod overlay;
 pub mod perception;
 pub mod reconstruction;
 pub mod results;
@@ -23,5 +24,3 @@ pub mod wire;
 pub mod cli;
 #[cfg(feature = "gstreamer")]
 pub mod gst;
-#[cfg(feature = "gstreamer")]
-pub mod overlay;
