@@ -112,3 +112,6 @@ impl Camera {
         ground_intersection(&world_from_camera, &ray, 0.0)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,7 @@ impl Comparison {
         let difference = first.value - second.value;
         let sigma = first.sigma.hypot(second.sigma);
         let probability = if sigma > 0.0 {
-            normal::cumulative(difference.abs() / sigma)
+            normal::cumulative(difference.abs() / sigma).max(0.5)
         } else if difference == 0.0 {
             0.5
         } else {

@@ -13,6 +13,8 @@
 //!   along the path times the time it moves (errors of velocity fully correlated). The smaller of the two counts.
 //! - **Bends.** Where the path bends by β between two steps, an error of the position there changes the length by at most
 //!   2 sin(β/2) of itself. Neighbouring steps are taken as correlated over [`CORRELATED_STEPS`].
+//! - **Jitter.** Errors across the path make it longer: a step of length L by σ²/2L, σ being the error of the step across
+//!   it, and at most by σ. The path is not shortened by that, but the uncertainty grows by it.
 //! - **Scale.** [`Trajectory::relative_scale_sigma`] adds in proportion to the value.
 
 use nalgebra::{Matrix3, Vector3};
@@ -149,9 +151,13 @@ pub enum MeasureError {
 /// the samples, so it is never less.
 pub fn traveled_distance_m(trajectory: &Trajectory, start_s: f64, end_s: f64) -> Result<Measured, MeasureError> {
     check_window(trajectory, start_s, end_s)?;
+    let (Some(start), Some(end)) = (trajectory.at(start_s), trajectory.at(end_s)) else {
+        return Err(MeasureError::Empty);
+    };
     let mut traveled_m = 0.0;
     let mut moving_s = 0.0;
     let mut bends = 0.0;
+    let (mut moving_steps, mut inverse_lengths, mut inverse_squares) = (0.0, 0.0, 0.0);
     let mut first_direction = None;
     let mut last_direction: Option<Vector3<f64>> = None;
     for step in trajectory.record_steps(start_s, end_s) {
@@ -160,37 +166,44 @@ pub fn traveled_distance_m(trajectory: &Trajectory, start_s: f64, end_s: f64) ->
         }
         traveled_m += step.traveled_m;
         moving_s += step.end_s - step.start_s;
-        let direction = step.displacement_in_world / step.displacement_in_world.norm();
+        let inverse_length = step.displacement_in_world.norm().recip();
+        moving_steps += 1.0;
+        inverse_lengths += inverse_length;
+        inverse_squares += inverse_length * inverse_length;
+        let direction = step.displacement_in_world * inverse_length;
         if let Some(previous) = last_direction {
             bends += (direction - previous).norm_squared();
         }
         first_direction.get_or_insert(direction);
         last_direction = Some(direction);
     }
-    let (start, end) = match (trajectory.at(start_s), trajectory.at(end_s)) {
-        (Some(start), Some(end)) => (start, end),
-        _ => return Err(MeasureError::Empty),
-    };
-    let position_variance = |direction: Option<Vector3<f64>>, covariance: &Matrix3<f64>| match direction {
+
+    let along = |direction: Option<Vector3<f64>>, covariance: &Matrix3<f64>| match direction {
         Some(direction) => variance_along(covariance, &direction),
-        None => largest_variance(covariance),
+        None => total_variance(covariance),
     };
-    let ends = position_variance(first_direction, &start.position_covariance)
-        + position_variance(last_direction, &end.position_covariance);
+    let ends = along(first_direction, &start.position_covariance) + along(last_direction, &end.position_covariance);
+    let velocity_sigma_mps = 0.5
+        * (along(first_direction, &start.velocity_covariance).sqrt()
+            + along(last_direction, &end.velocity_covariance).sqrt());
     // Who stands throughout may still creep below what the standstill test can see.
     let moving_s = if moving_s > 0.0 { moving_s } else { end_s - start_s };
-    let velocity_sigma_mps = 0.5
-        * (position_variance(first_direction, &start.velocity_covariance).sqrt()
-            + position_variance(last_direction, &end.velocity_covariance).sqrt());
-    let along = ends.min((velocity_sigma_mps * moving_s).powi(2));
-    let bent = bends
-        * CORRELATED_STEPS
-        * 0.5
-        * (largest_variance(&start.position_covariance) + largest_variance(&end.position_covariance));
+    let lengthwise = ends.min((velocity_sigma_mps * moving_s).powi(2));
+
+    let mean_total = |a: &Matrix3<f64>, b: &Matrix3<f64>| 0.5 * (total_variance(a) + total_variance(b));
+    let position_total = mean_total(&start.position_covariance, &end.position_covariance);
+    let velocity_total = mean_total(&start.velocity_covariance, &end.velocity_covariance);
+    let across = (2.0 * position_total - ends)
+        .min((velocity_total - velocity_sigma_mps.powi(2)) * RECORD_STEP_S * RECORD_STEP_S)
+        .max(0.0);
+    let jitter_m = (0.5 * across * inverse_lengths).min(moving_steps * across.sqrt());
+    // Noise bends the path too, but that is jitter. All bends together cannot tell more than two free ends would.
+    let true_bends = (bends - 2.0 * across * inverse_squares).max(0.0);
+    let bent = (true_bends * CORRELATED_STEPS * position_total).min(ends);
     let scale_m = trajectory.relative_scale_sigma() * traveled_m;
     Ok(Measured {
         value: traveled_m,
-        sigma: (along + bent.min(ends) + scale_m * scale_m).sqrt(),
+        sigma: (lengthwise + bent + jitter_m * jitter_m + scale_m * scale_m).sqrt(),
         reliable: trajectory.is_reliable(start_s, end_s).unwrap_or(false),
     })
 }
@@ -364,7 +377,7 @@ fn variance_along(covariance: &Matrix3<f64>, direction: &Vector3<f64>) -> f64 {
     direction.dot(&(covariance * direction)).max(0.0)
 }
 
-/// An upper bound of the variance in any direction: the trace, without an eigenvalue decomposition.
-fn largest_variance(covariance: &Matrix3<f64>) -> f64 {
+/// The variance in all directions together, which bounds that in any one: the trace.
+fn total_variance(covariance: &Matrix3<f64>) -> f64 {
     covariance.trace().max(0.0)
 }

@@ -22,3 +22,6 @@ pub use measures::{
 pub use record::{RECORD_MAX_SAMPLES, RECORD_STEP_S, RecordStep, RecordSteps};
 pub use state::{KinematicState, ObjectState, Reliability, UnreliableReason};
 pub use trajectory::{MAX_RELIABLE_GAP_S, MAX_UNRELIABLE_SHARE, Sample, Trajectory, TrajectoryError};
+
+#[cfg(test)]
+mod tests;
