@@ -1,0 +1,188 @@
+//! Interacting multiple models: at rest, cruising, manoeuvring; and the smoother that looks back through them.
+//!
+//! Forward: the IMM filter (Blom and Bar-Shalom 1988). Backward: smoothing of the mode probabilities by the backward
+//! recursion of a hidden Markov model over the modes' likelihoods, and of the states by one Rauch–Tung–Striebel step a
+//! mode towards the mixture of the later smoothed states (Nadarajah, Tharmarasa, McDonald, Kirubarajan, "IMM forward
+//! filtering and backward smoothing for maneuvering target tracking", 2012).
+
+use super::filter::{Covariance, Errors, Estimate, Measurement, Motion, Vector};
+
+pub(super) const MODES: usize = 3;
+/// Index of the standstill hypothesis.
+pub(super) const STANDING: usize = 0;
+
+/// Beyond this many standard deviations a residual's pull stays what it is there (Huber's estimator).
+const HUBER_SIGMAS: f64 = 3.0;
+/// Beyond this many it has none.
+const REJECTED_SIGMAS: f64 = 7.0;
+/// No hypothesis is ever given up.
+const LEAST_PROBABILITY: f64 = 1e-6;
+
+/// Expected changes of mode in a second, from row to column.
+const CHANGES_PER_S: [[f64; MODES]; MODES] = [[0.0, 0.02, 0.10], [0.03, 0.0, 0.25], [0.15, 0.60, 0.0]];
+
+/// What the hypotheses say about motion for objects of one class.
+pub(super) type Motions = [Motion; MODES];
+
+/// One estimate a hypothesis, with its probability.
+#[derive(Clone, Debug)]
+pub(super) struct Modes {
+    pub estimates: [Estimate; MODES],
+    pub probabilities: [f64; MODES],
+    /// Likelihood of the newest measurements under each hypothesis, up to a common factor.
+    pub likelihoods: [f64; MODES],
+}
+
+impl Modes {
+    /// Moves on by `dt_s`: mixes the hypotheses, then predicts each.
+    pub fn predict(&mut self, dt_s: f64, motions: &Motions, errors: &Errors) {
+        let transition = transition(dt_s);
+        let mut predicted = [0.0; MODES];
+        let mixed: [Estimate; MODES] = std::array::from_fn(|to| {
+            let mut weights: [f64; MODES] = std::array::from_fn(|from| transition[from][to] * self.probabilities[from]);
+            predicted[to] = weights.iter().sum();
+            weights.iter_mut().for_each(|weight| *weight /= predicted[to]);
+            mixture(&self.estimates, &weights)
+        });
+        self.estimates = std::array::from_fn(|mode| mixed[mode].predicted(dt_s, motions[mode], errors).0);
+        self.probabilities = predicted;
+        self.likelihoods = [1.0; MODES];
+    }
+
+    /// Takes the measurements of one frame; the share of them that was too far off to be used comes back.
+    pub fn update(&mut self, measurements: impl Iterator<Item = Measurement>) -> f64 {
+        let mut log_likelihoods = [0.0; MODES];
+        let (mut taken, mut rejected) = (0.0, 0.0);
+        for measurement in measurements {
+            let innovations: [_; MODES] = std::array::from_fn(|mode| self.estimates[mode].innovation(&measurement));
+            // The gate is that of the hypothesis which explains the measurement best, and the same for all: else the
+            // hypothesis that is most wrong would be punished least.
+            let nearest = innovations
+                .iter()
+                .min_by(|a, b| (a.residual.powi(2) / a.variance).total_cmp(&(b.residual.powi(2) / b.variance)));
+            let Some(nearest) = nearest else { continue };
+            let sigmas2 = nearest.residual.powi(2) / nearest.variance;
+            if !(sigmas2 < REJECTED_SIGMAS.powi(2)) {
+                rejected += 1.0;
+                continue;
+            }
+            taken += 1.0;
+            // A residual r has the pull of one at the gate when its variance S grows to r²/(gate·√S)·…: r/S' = gate/√S.
+            let inflation = if sigmas2 > HUBER_SIGMAS.powi(2) {
+                nearest.residual.abs() * nearest.variance.sqrt() / HUBER_SIGMAS - nearest.variance
+            } else {
+                0.0
+            };
+            for (mode, innovation) in innovations.iter().enumerate() {
+                let variance = innovation.variance + inflation;
+                log_likelihoods[mode] -= 0.5 * (innovation.residual.powi(2) / variance + variance.ln());
+                self.estimates[mode].update(innovation, inflation);
+            }
+        }
+        let most = log_likelihoods.iter().copied().fold(f64::MIN, f64::max);
+        self.likelihoods = log_likelihoods.map(|value| (value - most).exp());
+        for (probability, likelihood) in self.probabilities.iter_mut().zip(&self.likelihoods) {
+            *probability = (*probability * likelihood).max(LEAST_PROBABILITY);
+        }
+        normalize(&mut self.probabilities);
+        if taken + rejected > 0.0 { rejected / (taken + rejected) } else { 0.0 }
+    }
+
+    /// The estimate over all hypotheses.
+    pub fn merged(&self) -> Estimate {
+        mixture(&self.estimates, &self.probabilities)
+    }
+}
+
+/// One step of the smoother: from the smoothed modes at the later node back to `earlier`. `backward` holds, for each mode
+/// at the later node, the likelihood of all measurements after it; it is brought back to the earlier node too.
+pub(super) fn smoothed_step(
+    earlier: &Modes,
+    later: &Modes,
+    later_smoothed: &[Estimate; MODES],
+    backward: &mut [f64; MODES],
+    dt_s: f64,
+    motions: &Motions,
+    errors: &Errors,
+) -> [Estimate; MODES] {
+    let transition = transition(dt_s);
+    let mut earlier_backward = [0.0; MODES];
+    let smoothed = std::array::from_fn(|mode| {
+        let mut weights: [f64; MODES] =
+            std::array::from_fn(|to| transition[mode][to] * later.likelihoods[to] * backward[to]);
+        let sum: f64 = weights.iter().sum();
+        earlier_backward[mode] = sum;
+        weights.iter_mut().for_each(|weight| *weight /= sum);
+        rts_step(&earlier.estimates[mode], &mixture(later_smoothed, &weights), dt_s, motions[mode], errors)
+    });
+    normalize(&mut earlier_backward);
+    *backward = earlier_backward;
+    smoothed
+}
+
+/// Probabilities of the modes of a node given all measurements.
+pub(super) fn smoothed_probabilities(node: &Modes, backward: &[f64; MODES]) -> [f64; MODES] {
+    let mut probabilities = std::array::from_fn(|mode| node.probabilities[mode] * backward[mode]);
+    normalize(&mut probabilities);
+    probabilities
+}
+
+fn rts_step(
+    filtered: &Estimate,
+    later: &Estimate,
+    dt_s: f64,
+    motion: Motion,
+    errors: &Errors,
+) -> Estimate {
+    let (predicted, cross) = filtered.predicted(dt_s, motion, errors);
+    let Some(factor) = predicted.covariance.cholesky() else {
+        return filtered.clone();
+    };
+    // Gᵀ = P⁻¹ (P_filtered Fᵀ)ᵀ
+    let gain = factor.solve(&cross.transpose()).transpose();
+    let mean = filtered.mean + gain * (later.mean - predicted.mean);
+    let covariance = filtered.covariance + gain * (later.covariance - predicted.covariance) * gain.transpose();
+    Estimate {
+        mean,
+        covariance: symmetric(covariance),
+    }
+}
+
+/// Mean and covariance of a mixture.
+pub(super) fn mixture(estimates: &[Estimate; MODES], weights: &[f64; MODES]) -> Estimate {
+    let mut mean = Vector::zeros();
+    for (estimate, weight) in estimates.iter().zip(weights) {
+        mean.axpy(*weight, &estimate.mean, 1.0);
+    }
+    let mut covariance = Covariance::zeros();
+    for (estimate, weight) in estimates.iter().zip(weights) {
+        let spread = estimate.mean - mean;
+        covariance += estimate.covariance * *weight;
+        covariance.ger(*weight, &spread, &spread, 1.0);
+    }
+    Estimate { mean, covariance }
+}
+
+fn symmetric(matrix: Covariance) -> Covariance {
+    (matrix + matrix.transpose()) * 0.5
+}
+
+fn normalize(weights: &mut [f64; MODES]) {
+    let sum: f64 = weights.iter().sum();
+    weights.iter_mut().for_each(|weight| *weight /= sum);
+}
+
+/// Probabilities of going from mode to mode in `dt_s`.
+fn transition(dt_s: f64) -> [[f64; MODES]; MODES] {
+    std::array::from_fn(|from| {
+        let leaving: f64 = CHANGES_PER_S[from].iter().sum();
+        let gone = 1.0 - (-leaving * dt_s).exp();
+        std::array::from_fn(|to| {
+            if from == to {
+                1.0 - gone
+            } else {
+                gone * CHANGES_PER_S[from][to] / leaving
+            }
+        })
+    })
+}
