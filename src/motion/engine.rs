@@ -158,7 +158,9 @@ impl MotionEngine {
                 return;
             }
             object.class = seen.class;
-            let measured = observation.zip(errors).map(|(observation, errors)| (observation, errors, seen.reliability));
+            let measured = observation
+                .zip(errors)
+                .map(|(observation, errors)| (observation, errors, seen.reliability));
             anew = !object.step(now_s, measured) || !object.is_finite();
             if !anew {
                 let class = object.class;
@@ -211,7 +213,10 @@ impl MotionEngine {
     /// Keeps the number of objects bounded: those unseen for longest go.
     fn limit(&mut self, pending: &mut Vec<Stored>) {
         while self.objects.len() > self.settings.max_objects {
-            let oldest = self.objects.iter().min_by(|a, b| a.1.last_seen_s.total_cmp(&b.1.last_seen_s));
+            let oldest = self
+                .objects
+                .iter()
+                .min_by(|a, b| a.1.last_seen_s.total_cmp(&b.1.last_seen_s));
             let Some(id) = oldest.map(|(id, _)| *id) else { break };
             if let Some(mut object) = self.objects.remove(&id) {
                 settle_rest(id, &mut object, pending);
@@ -228,7 +233,11 @@ impl MotionEngine {
                     stored.live.set_relative_scale_sigma(object.scale_sigma);
                     stored.settled.set_relative_scale_sigma(object.scale_sigma);
                 }
-                let trajectory = if item.settled { &mut stored.settled } else { &mut stored.live };
+                let trajectory = if item.settled {
+                    &mut stored.settled
+                } else {
+                    &mut stored.live
+                };
                 if let Err(error) = trajectory.push(item.sample) {
                     tracing::debug!(track_id = item.track_id, %error, "sample not stored");
                 }

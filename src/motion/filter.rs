@@ -56,11 +56,7 @@ pub(super) struct Estimate {
 
 impl Estimate {
     /// Before anything is measured: somewhere around `position`.
-    pub fn born(
-        position: Point3<f64>,
-        position_sigma_m: f64,
-        velocity_sigma: Vector3<f64>,
-    ) -> Self {
+    pub fn born(position: Point3<f64>, position_sigma_m: f64, velocity_sigma: Vector3<f64>) -> Self {
         let mut mean = Vector::zeros();
         mean.fixed_rows_mut::<3>(0).copy_from(&position.coords);
         let mut covariance = Covariance::zeros();
@@ -165,12 +161,16 @@ impl Estimate {
     pub fn update(&mut self, innovation: &Innovation, inflation: f64) {
         let variance = innovation.variance + inflation;
         self.mean.axpy(innovation.residual / variance, &innovation.gain, 1.0);
-        self.covariance.ger(-1.0 / variance, &innovation.gain, &innovation.gain, 1.0);
+        self.covariance
+            .ger(-1.0 / variance, &innovation.gain, &innovation.gain, 1.0);
     }
 
     /// Whether all numbers are finite.
     pub fn is_finite(&self) -> bool {
-        self.mean.iter().chain(self.covariance.iter()).all(|value| value.is_finite())
+        self.mean
+            .iter()
+            .chain(self.covariance.iter())
+            .all(|value| value.is_finite())
     }
 }
 
@@ -216,7 +216,9 @@ impl Measurement {
     pub fn of(observation: &Observation, errors: &Errors) -> impl Iterator<Item = Self> {
         let camera = observation.camera_in_world;
         let (e1, e2) = across(&observation.bearing_in_world);
-        let directions = [(e1, 0), (e2, 1)].into_iter().map(move |(axis, index)| (Kind::Across(axis), 3 + index));
+        let directions = [(e1, 0), (e2, 1)]
+            .into_iter()
+            .map(move |(axis, index)| (Kind::Across(axis), 3 + index));
         let cues = CueKind::ALL.into_iter().filter_map(|kind| {
             let cue = observation.cues[kind.index()]?;
             Some((Kind::LogRange(cue.range_m.ln()), kind.index()))

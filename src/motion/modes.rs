@@ -85,7 +85,11 @@ impl Modes {
             *probability = (*probability * likelihood).max(LEAST_PROBABILITY);
         }
         normalize(&mut self.probabilities);
-        if taken + rejected > 0.0 { rejected / (taken + rejected) } else { 0.0 }
+        if taken + rejected > 0.0 {
+            rejected / (taken + rejected)
+        } else {
+            0.0
+        }
     }
 
     /// The estimate over all hypotheses.
@@ -113,7 +117,13 @@ pub(super) fn smoothed_step(
         let sum: f64 = weights.iter().sum();
         earlier_backward[mode] = sum;
         weights.iter_mut().for_each(|weight| *weight /= sum);
-        rts_step(&earlier.estimates[mode], &mixture(later_smoothed, &weights), dt_s, motions[mode], errors)
+        rts_step(
+            &earlier.estimates[mode],
+            &mixture(later_smoothed, &weights),
+            dt_s,
+            motions[mode],
+            errors,
+        )
     });
     normalize(&mut earlier_backward);
     *backward = earlier_backward;
@@ -127,13 +137,7 @@ pub(super) fn smoothed_probabilities(node: &Modes, backward: &[f64; MODES]) -> [
     probabilities
 }
 
-fn rts_step(
-    filtered: &Estimate,
-    later: &Estimate,
-    dt_s: f64,
-    motion: Motion,
-    errors: &Errors,
-) -> Estimate {
+fn rts_step(filtered: &Estimate, later: &Estimate, dt_s: f64, motion: Motion, errors: &Errors) -> Estimate {
     let (predicted, cross) = filtered.predicted(dt_s, motion, errors);
     let Some(factor) = predicted.covariance.cholesky() else {
         return filtered.clone();

@@ -101,9 +101,8 @@ impl NoiseColor {
         let (w0, w2) = (d2 / span, d0 / span);
         let norm = 1.0 + w0 * w0 + w2 * w2;
         let correlation = |dt: f64| (-dt / self.memory_s).exp();
-        let leak = (norm - 2.0 * w0 * correlation(d0) - 2.0 * w2 * correlation(d2)
-            + 2.0 * w0 * w2 * correlation(span))
-            / norm;
+        let leak =
+            (norm - 2.0 * w0 * correlation(d0) - 2.0 * w2 * correlation(d2) + 2.0 * w0 * w2 * correlation(span)) / norm;
         for kind in CueKind::ALL {
             let index = kind.index();
             if let (Some(a), Some(b), Some(c)) = (first.cues[index], middle.cues[index], last.cues[index])

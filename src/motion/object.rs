@@ -276,8 +276,20 @@ impl MovingObject {
             self.settled = Some(*state);
         }
         // The newest settled node stays, so that the next run need not go further back.
-        while self.nodes.get(1).is_some_and(|node| node.time_s <= self.settled_until_s) {
+        while self
+            .nodes
+            .get(1)
+            .is_some_and(|node| node.time_s <= self.settled_until_s)
+        {
             self.nodes.pop_front();
+        }
+    }
+
+    /// Remembers the first settled direction of movement: 12 o'clock from then on.
+    pub fn set_reference_heading(&mut self, gate_mps: f64) {
+        if self.reference_heading.is_none() {
+            let velocity = self.settled.as_ref().map(|settled| settled.velocity_in_world_mps);
+            self.reference_heading = velocity.filter(|velocity| velocity.xy().norm() >= gate_mps);
         }
     }
 
@@ -307,10 +319,14 @@ fn state(time_s: f64, estimate: &Estimate, standstill_probability: f64) -> Kinem
 /// The state with the error of a scale that all objects share in its covariance: it stretches about the camera.
 pub(super) fn scaled(state: &KinematicState, camera_in_world: Point3<f64>, scale_sigma: f64) -> KinematicState {
     let mut stretch = Vector6::zeros();
-    stretch.fixed_rows_mut::<3>(0).copy_from(&(state.position_in_world - camera_in_world));
+    stretch
+        .fixed_rows_mut::<3>(0)
+        .copy_from(&(state.position_in_world - camera_in_world));
     stretch.fixed_rows_mut::<3>(3).copy_from(&state.velocity_in_world_mps);
     let mut scaled = *state;
-    scaled.covariance.ger(scale_sigma * scale_sigma, &stretch, &stretch, 1.0);
+    scaled
+        .covariance
+        .ger(scale_sigma * scale_sigma, &stretch, &stretch, 1.0);
     scaled
 }
 

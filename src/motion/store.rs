@@ -22,7 +22,6 @@ pub struct StoredTrajectory {
 }
 
 impl StoredTrajectory {
-    #[allow(dead_code)]
     pub(crate) fn new(track_id: u64, class: ClassLabel) -> Self {
         Self {
             track_id,
@@ -91,7 +90,6 @@ impl TrajectoryStore {
     }
 
     /// The stored object, made when there is none.
-    #[allow(dead_code)]
     pub(crate) fn entry(&mut self, track_id: u64, class: ClassLabel) -> &mut StoredTrajectory {
         let stored = self
             .objects

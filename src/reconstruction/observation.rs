@@ -98,6 +98,18 @@ impl Observation {
         })
     }
 
+    /// Widens every cue's errors until they agree as well as their covariances say.
+    pub(crate) fn widen_to_agree(&mut self) {
+        let cues = self.cues.iter().flatten();
+        let fused = 1.0 / cues.map(|cue| cue.sigma().powi(-2)).sum::<f64>();
+        let Some((_, sigma)) = self.range() else { return };
+        let factor = sigma / fused.sqrt();
+        for cue in self.cues.iter_mut().flatten() {
+            cue.noise *= factor;
+            cue.bias *= factor;
+        }
+    }
+
     /// The object's centre in the world with its covariance, m²: wide along the line of sight, narrow across it.
     /// `None` without a cue. The shared scale is not in it.
     pub fn position(&self) -> Option<(Point3<f64>, Matrix3<f64>)> {
