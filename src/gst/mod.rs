@@ -5,10 +5,11 @@ use ::gst::glib;
 pub mod events;
 pub mod frame_clock;
 pub mod in_place;
+pub mod kineoverlay;
 pub mod metadata;
 pub mod picture;
 
 /// Registers every element, for a plugin or (with `None`) for this process only.
-pub fn register(_plugin: Option<&::gst::Plugin>) -> Result<(), glib::BoolError> {
-    Ok(())
+pub fn register(plugin: Option<&::gst::Plugin>) -> Result<(), glib::BoolError> {
+    kineoverlay::register(plugin)
 }

@@ -1,10 +1,11 @@
-//! From a mapped GStreamer frame to the [`Picture`] that the stages read, without a copy.
+//! From a mapped GStreamer frame to the [`Picture`] that the stages read or draw into, without a copy.
 
 use ::gst_video::prelude::*;
 use ::gst_video::{VideoColorMatrix, VideoColorRange, VideoFormat, VideoFrameRef, VideoInfo};
 use thiserror::Error;
 
 use crate::frame::{Picture, PictureError, PixelFormat, Plane, YuvColor};
+use crate::overlay::{PictureMut, PlaneMut};
 
 /// The raw formats that every stage reads where they lie, in order of preference: what decoders give comes first.
 pub const FORMATS: [VideoFormat; 9] = [
@@ -105,6 +106,43 @@ impl<'a> MappedFrame<'a> {
             yuv_color(info),
             &planes[..format.planes()],
         )?)
+    }
+}
+
+/// A buffer mapped for reading and writing; [`MappedFrameMut::picture`] borrows from it.
+pub struct MappedFrameMut<'a> {
+    frame: VideoFrameRef<&'a mut ::gst::BufferRef>,
+}
+
+impl<'a> MappedFrameMut<'a> {
+    /// Maps `buffer`, which holds one frame of `info`; memory that others share is copied.
+    pub fn map(buffer: &'a mut ::gst::BufferRef, info: &VideoInfo) -> Result<Self, FrameError> {
+        let frame = VideoFrameRef::from_buffer_ref_writable(buffer, info).map_err(FrameError::Map)?;
+        Ok(Self { frame })
+    }
+
+    /// The picture, to be drawn into.
+    pub fn picture(&mut self) -> Result<PictureMut<'_>, FrameError> {
+        let info = self.frame.info().clone();
+        let format = pixel_format(info.format()).ok_or(FrameError::Format(info.format()))?;
+        let mut strides = [0; 4];
+        for (plane, stride) in self.frame.plane_stride().iter().enumerate().take(format.planes()) {
+            strides[plane] = usize::try_from(*stride).map_err(|_| FrameError::Stride { plane, stride: *stride })?;
+        }
+        let [first, second, third, _] = self.frame.planes_data_mut();
+        let plane = |index: usize, data| PlaneMut {
+            data,
+            stride: strides[index],
+        };
+        let (width, height, color) = (info.width(), info.height(), yuv_color(&info));
+        Ok(match format.planes() {
+            1 => PictureMut::new(format, width, height, color, [plane(0, first)]),
+            2 => PictureMut::new(format, width, height, color, [plane(0, first), plane(1, second)]),
+            _ => {
+                let planes = [plane(0, first), plane(1, second), plane(2, third)];
+                PictureMut::new(format, width, height, color, planes)
+            }
+        }?)
     }
 }
 

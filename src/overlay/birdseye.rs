@@ -4,7 +4,7 @@ use nalgebra::{Matrix2, Point3, Vector2, Vector3};
 
 use super::canvas::{Area, PictureMut};
 use super::shapes::Point;
-use super::{Look, color_of, ground_speed_mps, shapes, shown_state, stands};
+use super::{Look, color_of, ground_speed_mps, shapes, shown_state, stands, trails};
 use crate::kinematics::KinematicState;
 use crate::reconstruction::View;
 use crate::results::FrameResults;
@@ -53,7 +53,14 @@ impl Range {
     }
 
     /// Draws the inset into the picture's upper right corner.
-    pub fn draw(&mut self, picture: &mut PictureMut, look: &Look, results: &FrameResults, view: &View) {
+    pub fn draw(
+        &mut self,
+        picture: &mut PictureMut,
+        look: &Look,
+        results: &FrameResults,
+        view: &View,
+        with_trails: bool,
+    ) {
         let Some(plan) = Plan::new(view) else {
             return;
         };
@@ -88,6 +95,13 @@ impl Range {
                 let ink = picture.ink(color_of(object.track_id));
                 let state = shown_state(object);
                 let center = inset.pixel(at);
+                if with_trails {
+                    let trail = trails::trail_of(object, results);
+                    for pair in trail.windows(2) {
+                        let [from, to] = [&pair[0], &pair[1]].map(|(p, _)| inset.pixel(plan.from_above(p)));
+                        shapes::line(picture, from, to, look.line * 0.8, &ink, 0.2 + 0.5 * pair[1].1);
+                    }
+                }
                 inset.draw_spread(picture, &plan, &object.live, at, &ink);
                 if let Some((speed, _)) = ground_speed_mps(state)
                     && speed > 0.0

@@ -20,6 +20,7 @@ mod objects;
 mod shapes;
 mod snapshot;
 mod text;
+mod trails;
 
 use crate::detection::ClassLabel;
 use crate::kinematics::{KinematicState, ObjectState};
@@ -122,11 +123,16 @@ impl Overlay {
             return;
         }
         let look = Look::new(picture, results);
+        if self.show.trails
+            && let Some(view) = &results.view
+        {
+            trails::draw(picture, &look, results, view);
+        }
         objects::draw(picture, &look, results, &self.show);
         if self.show.birdseye
             && let Some(view) = &results.view
         {
-            self.birdseye.draw(picture, &look, results, view);
+            self.birdseye.draw(picture, &look, results, view, self.show.trails);
         }
         if self.show.answers {
             self.caption.draw(picture, &look, now_s);
