@@ -1,5 +1,7 @@
 //! The seven tasks, a question, and its answer: one type for geometry, ST-VLM and remote models.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The seven tasks of STKit (ST-VLM paper, table 1).
@@ -53,6 +55,19 @@ impl Task {
         }
     }
 
+    /// What the task asks, in words.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::TraveledDistance => "the distance traveled",
+            Self::TravelingSpeed => "the average speed",
+            Self::MovementDirection => "the direction of movement",
+            Self::DirectionTimestamp => "when it moves toward a clock hour",
+            Self::TraveledDistanceComparison => "which one travels farther or less far",
+            Self::TravelingSpeedComparison => "which one is faster or slower",
+            Self::MovementDirectionComparison => "whether the directions are the same",
+        }
+    }
+
     /// How many objects the task asks about.
     pub fn subjects(self) -> usize {
         match self {
@@ -76,6 +91,18 @@ pub enum Subject {
     Any,
 }
 
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => write!(f, "object {id}"),
+            Self::Class(class) => write!(f, "any {class}"),
+            Self::Marked(mark) if mark.chars().count() == 1 => write!(f, "object {mark}"),
+            Self::Marked(mark) => write!(f, "the object annotated with the {mark} bounding box"),
+            Self::Any => f.write_str("any object"),
+        }
+    }
+}
+
 /// Which time a question is about.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -88,6 +115,17 @@ pub enum Span {
     Between(f64, f64),
     /// From so many seconds of stream time until now.
     Since(f64),
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Window => f.write_str("throughout the video"),
+            Self::LastSeconds(seconds) => write!(f, "in the last {seconds} seconds"),
+            Self::Between(start, end) => write!(f, "between {start} and {end} seconds"),
+            Self::Since(start) => write!(f, "since {start} seconds"),
+        }
+    }
 }
 
 /// A question about motion.
@@ -105,6 +143,60 @@ pub struct Question {
     pub clock_hour: Option<u8>,
     /// For comparisons: asks for the lesser (shorter, slower), or, for `MDC`, whether directions differ.
     pub inverted: bool,
+}
+
+impl Question {
+    /// Words for the question, in the paper's style.
+    pub fn wording(&self) -> String {
+        let Some(task) = self.task else {
+            return self.text.clone();
+        };
+        let one = self.subjects.first().unwrap_or(&Subject::Any);
+        let all = self.subjects.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let joined = |by: &str| match &self.subjects[..] {
+            [Subject::Any] => String::new(),
+            _ => all.join(by),
+        };
+        let among = |words: String| if words.is_empty() { words } else { format!(": {words}") };
+        let (span, one) = (
+            self.span,
+            if self.subjects.len() > 1 {
+                joined(" and ")
+            } else {
+                one.to_string()
+            },
+        );
+        let hour = self.clock_hour.unwrap_or(12);
+        match task {
+            Task::TraveledDistance => format!("What is the total distance traveled by {one} {span}?"),
+            Task::TravelingSpeed => format!("What is the average speed of {one} {span}?"),
+            Task::MovementDirection => format!("In which direction is the movement of {one} {span}?"),
+            Task::DirectionTimestamp => {
+                format!("When is the movement of {one} in the {hour} o'clock direction {span}?")
+            }
+            Task::TraveledDistanceComparison => {
+                let degree = if self.inverted { "a shorter" } else { "a greater" };
+                format!(
+                    "Which object travels {degree} distance {span}{}?",
+                    among(joined(" or "))
+                )
+            }
+            Task::TravelingSpeedComparison => {
+                let degree = if self.inverted { "slower" } else { "faster" };
+                format!("Which object moves {degree} {span}{}?", among(joined(" or ")))
+            }
+            Task::MovementDirectionComparison => {
+                let degree = if self.inverted {
+                    "different directions"
+                } else {
+                    "the same direction"
+                };
+                let who = joined(" and ");
+                let who = if who.is_empty() { "all objects".to_owned() } else { who };
+                format!("Are {who} moving in {degree} {span}?")
+            }
+        }
+    }
 }
 
 /// Who computed an answer.
