@@ -6,7 +6,7 @@
 mod clock;
 mod compare;
 mod measures;
-mod normal;
+pub(crate) mod normal;
 mod record;
 mod state;
 mod trajectory;

@@ -59,7 +59,8 @@ impl std::fmt::Debug for Stored {
 impl MotionEngine {
     /// With nothing seen yet.
     pub fn new(settings: MotionSettings) -> Self {
-        let store = TrajectoryStore::new(settings.history_s, settings.max_objects);
+        let store =
+            TrajectoryStore::new(settings.history_s, settings.max_objects).with_settle_lag_s(settings.settle_lag_s);
         Self {
             lifter: Lifter::new(settings.priors.clone()),
             noise: NoiseColor::new(settings.noise_memory_s),

@@ -44,6 +44,7 @@ impl StoredTrajectory {
 pub struct TrajectoryStore {
     objects: BTreeMap<u64, StoredTrajectory>,
     history_s: f64,
+    settle_lag_s: f64,
     max_objects: usize,
     dropped_objects: u64,
 }
@@ -54,9 +55,26 @@ impl TrajectoryStore {
         Self {
             objects: BTreeMap::new(),
             history_s,
+            settle_lag_s: 0.0,
             max_objects,
             dropped_objects: 0,
         }
+    }
+
+    /// The same, with settled trajectories that end `settle_lag_s` before the newest frame.
+    pub fn with_settle_lag_s(mut self, settle_lag_s: f64) -> Self {
+        self.settle_lag_s = settle_lag_s;
+        self
+    }
+
+    /// How far behind the newest frame settled trajectories end, seconds.
+    pub fn settle_lag_s(&self) -> f64 {
+        self.settle_lag_s
+    }
+
+    /// Stores an object that was followed elsewhere, in place of one with the same identity.
+    pub fn insert(&mut self, stored: StoredTrajectory) {
+        self.objects.insert(stored.track_id, stored);
     }
 
     /// The object with this identity.
@@ -139,7 +157,8 @@ impl SharedTrajectories {
         reader(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn write<R>(&self, writer: impl FnOnce(&mut TrajectoryStore) -> R) -> R {
+    /// Changes the store: for whoever follows objects in place of the motion stage.
+    pub fn write<R>(&self, writer: impl FnOnce(&mut TrajectoryStore) -> R) -> R {
         writer(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
     }
 }

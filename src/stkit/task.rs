@@ -152,7 +152,14 @@ impl Question {
             return self.text.clone();
         };
         let one = self.subjects.first().unwrap_or(&Subject::Any);
-        let all = self.subjects.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let all: Vec<String> = self
+            .subjects
+            .iter()
+            .map(|subject| match subject {
+                Subject::Any if self.subjects.len() > 1 => "all others".to_owned(),
+                subject => subject.to_string(),
+            })
+            .collect();
         let joined = |by: &str| match &self.subjects[..] {
             [Subject::Any] => String::new(),
             _ => all.join(by),
@@ -170,6 +177,9 @@ impl Question {
         match task {
             Task::TraveledDistance => format!("What is the total distance traveled by {one} {span}?"),
             Task::TravelingSpeed => format!("What is the average speed of {one} {span}?"),
+            Task::MovementDirection if self.clock_hour.is_some() => {
+                format!("Is the movement of {one} in the {hour} o'clock direction {span}?")
+            }
             Task::MovementDirection => format!("In which direction is the movement of {one} {span}?"),
             Task::DirectionTimestamp => {
                 format!("When is the movement of {one} in the {hour} o'clock direction {span}?")

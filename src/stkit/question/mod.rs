@@ -12,7 +12,7 @@ mod wording;
 use thiserror::Error;
 
 pub use spans::NOW_SECONDS;
-pub use typed::{TypedQuestion, parse_ask};
+pub use typed::{SubjectName, Subjects, TypedQuestion, parse_ask};
 
 use crate::stkit::{Question, Subject, Task};
 use tokens::Token;

@@ -263,7 +263,7 @@ pub(super) fn take_subjects(tokens: &mut [Token]) -> Result<Vec<Subject>, Questi
                 tokens[i].used = true;
                 nouns.push((i, class));
             }
-        } else if tokens[i].hash {
+        } else if tokens[i].hash || listed_at(tokens, i) {
             i = take_ids(tokens, i, &mut named)?;
             continue;
         } else if tokens[i].is(&["than", "and", "or", "with", "versus", "vs", "as", "to", ","]) && !named.is_empty() {
@@ -393,6 +393,17 @@ fn take_ids(tokens: &mut [Token], mut i: usize, named: &mut Vec<Subject>) -> Res
         i = next;
     }
     Ok(if named_any(tokens, start, i) { i } else { start })
+}
+
+/// Bare numbers in a list, "1 or 2": ids, as times and clock hours are taken by now.
+fn listed_at(tokens: &[Token], i: usize) -> bool {
+    let number = |at: usize| tokens.get(at).is_some_and(|t| t.digits && !t.used);
+    let joint = |at: usize| {
+        tokens
+            .get(at)
+            .is_some_and(|t| t.is(&["or", "and", "vs", "versus", ","]))
+    };
+    number(i) && joint(i + 1) && (number(i + 2) || joint(i + 2) && number(i + 3))
 }
 
 /// Whether a number between `start` and `end` was taken as an id.

@@ -19,7 +19,9 @@ pub(super) struct Token {
 
 impl Token {
     fn word(written: &str) -> Self {
-        let text = written.to_lowercase();
+        let lower = written.to_lowercase();
+        // "the object's", "what's"
+        let text = lower.strip_suffix("'s").map_or(lower.clone(), str::to_owned);
         let number = number_word(&text);
         Self {
             written: written.to_owned(),

@@ -32,7 +32,10 @@ fn whole_window() -> Span {
 
 /// One subject or several, as written in JSON or TOML; none means any.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "subjects must be an id (3), a class (\"car\"), \"any\", or a list of these"
+)]
 pub enum Subjects {
     /// A single one.
     One(SubjectName),
@@ -48,7 +51,7 @@ impl Default for Subjects {
 
 /// One subject as written: an id, a name, or the tagged form that answers use.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a subject must be an id (3), a class (\"car\") or \"any\"")]
 pub enum SubjectName {
     /// A track id.
     Id(u64),

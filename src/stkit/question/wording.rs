@@ -19,16 +19,19 @@ const DISTANCE: &[&str] = &[
     "farthest",
     "further",
     "furthest",
+    "ground",
+    "mileage",
+];
+const LENGTH_UNIT: &[&str] = &[
     "metres",
     "meters",
     "metre",
     "meter",
     "kilometres",
     "kilometers",
+    "km",
     "miles",
     "feet",
-    "ground",
-    "mileage",
 ];
 const SPEED: &[&str] = &[
     "fast",
@@ -78,6 +81,20 @@ const MORE: &[&str] = &[
     "more", "most", "greater", "greatest", "longer", "longest", "larger", "largest", "bigger", "biggest", "higher",
     "highest", "faster", "fastest", "quicker", "quickest", "farther", "farthest", "further", "furthest", "speedier",
 ];
+const MOVING: &[&str] = &[
+    "traveling",
+    "travelling",
+    "moving",
+    "driving",
+    "going",
+    "walking",
+    "running",
+    "traveled",
+    "travelled",
+    "moved",
+    "gone",
+    "driven",
+];
 const SAME: &[&str] = &["same", "identical", "equal", "similar", "alike", "common", "equally"];
 const DIFFERENT: &[&str] = &[
     "different",
@@ -94,8 +111,9 @@ pub(super) fn classify(tokens: &[Token], hour: bool, named: usize) -> Result<Wor
     let words = Words(tokens);
     words.refuse_what_is_beyond()?;
     let direction = words.any(DIRECTION) && !words.only_way_of_speaking();
-    let distance = words.any(DISTANCE) || words.phrase(&["path", "length"]);
-    let speed = words.any(SPEED) || (words.any(&["per"]) && words.any(&["second", "hour"]));
+    let per = words.phrase(&["per", "second"]) || words.phrase(&["per", "hour"]) || words.phrase(&["an", "hour"]);
+    let distance = words.any(DISTANCE) || words.phrase(&["path", "length"]) || words.any(LENGTH_UNIT) && !per;
+    let speed = words.any(SPEED) || per;
     let compares_sameness = words.any(SAME) || words.any(DIFFERENT);
     if compares_sameness {
         if !direction {
@@ -235,12 +253,9 @@ impl Words<'_> {
         if degree || self.any(&["compare", "comparison", "than", "versus", "vs"]) {
             return true;
         }
-        // "does object 1 travel as far as object 2", "which object does not go far"
-        named >= 2
-            && (self.phrase(&["as", "far", "as"])
-                || self.phrase(&["as", "fast", "as"])
-                || self.phrase(&["as", "slow", "as"])
-                || self.phrase(&["which", "of"]))
+        // "does object 1 travel as far as object 2", "which of objects 1 and 2 is fast"
+        let equals = ["far", "fast", "slow"].iter().any(|word| self.phrase(&["as", word]));
+        named >= 2 && (equals || self.phrase(&["which", "of"]))
     }
 
     /// Asks for the lesser: "slower", "less far", "a shorter distance"; "less slow" asks for the greater.
@@ -275,33 +290,7 @@ impl Words<'_> {
             || self.phrase(&["distance", "from"])
             || self.phrase(&["from", "the", "camera"])
             || self.phrase(&["to", "the", "camera"])
-            || self.phrase(&["far", "is"])
-                && !self.any(&[
-                    "travel",
-                    "traveled",
-                    "travelled",
-                    "moving",
-                    "traveling",
-                    "travelling",
-                    "driving",
-                    "going",
-                    "moved",
-                    "gone",
-                ])
-            || self.phrase(&["far", "are"])
-                && !self.any(&[
-                    "travel",
-                    "traveled",
-                    "travelled",
-                    "moving",
-                    "traveling",
-                    "travelling",
-                    "driving",
-                    "going",
-                    "moved",
-                    "gone",
-                ])
-            || self.phrase(&["far", "was"]) && !self.any(&["moving", "traveling", "travelling", "driving", "going"]);
+            || ["is", "are", "was", "were"].iter().any(|be| self.phrase(&["far", be])) && !self.any(MOVING);
         if away {
             return beyond("how far away something is (only how far it travels)");
         }
@@ -351,19 +340,8 @@ impl Words<'_> {
         if self.any(&["difference", "ratio"]) {
             return beyond("how much two objects differ (only which is ahead)");
         }
-        if self.phrase(&["how", "many"])
-            && !self.any(&[
-                "metres",
-                "meters",
-                "kilometres",
-                "kilometers",
-                "miles",
-                "feet",
-                "km/h",
-                "mph",
-                "m/s",
-            ])
-        {
+        let measured = self.any(LENGTH_UNIT) || self.any(&["km/h", "kmh", "kph", "mph", "m/s"]);
+        if self.phrase(&["how", "many"]) && !measured {
             return beyond("how many there are");
         }
         for what in ["long", "tall", "high", "big", "wide", "old", "heavy", "often"] {
