@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ::gst::prelude::*;
 use ::gst::{ClockTime, glib};
@@ -90,12 +90,20 @@ pub struct Frame {
     /// Stream time went backward, or far ahead, since the frame before: identities and windows start anew.
     pub new_scene: bool,
     started: Instant,
+    noted: Duration,
 }
 
 impl Frame {
     /// When the frame was taken.
     pub fn time(&self) -> FrameTime {
         self.results.time
+    }
+
+    /// Notes that a part of this element's work, `spent`, belongs to `stage`; the rest goes to the stage given to
+    /// [`InPlace::finish`].
+    pub fn note(&mut self, stage: Stage, spent: Duration) {
+        self.noted += spent;
+        self.results_mut().stage_seconds.push((stage, spent.as_secs_f64()));
     }
 
     /// The results, to be added to.
@@ -292,6 +300,7 @@ impl InPlace {
             late,
             new_scene,
             started,
+            noted: Duration::ZERO,
         }))
     }
 
@@ -304,7 +313,8 @@ impl InPlace {
         stage: Stage,
     ) -> Result<::gst::FlowSuccess, ::gst::FlowError> {
         let elapsed = frame.started.elapsed();
-        frame.results_mut().stage_seconds.push((stage, elapsed.as_secs_f64()));
+        let rest = elapsed.saturating_sub(frame.noted);
+        frame.results_mut().stage_seconds.push((stage, rest.as_secs_f64()));
         if !frame.late {
             self.processed.fetch_add(1, Ordering::Relaxed);
         }

@@ -5,14 +5,21 @@ use ::gst::glib;
 pub mod events;
 pub mod frame_clock;
 pub mod in_place;
+pub mod kinemotion;
 pub mod kineoverlay;
+pub mod kinerecon;
 pub mod kinesrc;
+pub mod kinetrack;
 pub mod metadata;
 pub mod picture;
+pub mod regions;
 
 /// Registers every element, for a plugin or (with `None`) for this process only.
 pub fn register(plugin: Option<&::gst::Plugin>) -> Result<(), glib::BoolError> {
     kinesrc::register(plugin)?;
+    kinerecon::register(plugin)?;
+    kinetrack::register(plugin)?;
+    kinemotion::register(plugin)?;
     kineoverlay::register(plugin)?;
     Ok(())
 }

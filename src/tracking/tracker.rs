@@ -114,6 +114,25 @@ impl Tracker {
         &self.tracks
     }
 
+    /// All tracks that exist, predicted to `time`, for a frame that no detector looked at. Nothing is learnt from it: a
+    /// track is not missed because nobody looked.
+    pub fn predict(&self, time: FrameTime) -> Vec<Track> {
+        let now_ns = time.pts_ns;
+        let Some(last_ns) = self.now_ns.filter(|&last_ns| last_ns <= now_ns) else {
+            return Vec::new();
+        };
+        let step = TimeStep::new(seconds_between(last_ns, now_ns), &self.settings);
+        let max_gap_s = f64::from(self.settings.max_gap_s);
+        let mut tracks: Vec<Track> = self
+            .tracklets
+            .iter()
+            .filter(|track| track.unseen_s(now_ns) <= max_gap_s)
+            .filter_map(|track| track.predicted(&step, now_ns))
+            .collect();
+        tracks.sort_unstable_by_key(|track| track.id);
+        tracks
+    }
+
     /// Checks, caps and orders what was given. `embeddings` holds their normalised copies.
     fn accept<'a>(&mut self, input: &FrameInput<'a>, embeddings: &'a mut Vec<f32>) -> Vec<Candidate<'a>> {
         self.stats.detections += input.detections.len() as u64;

@@ -255,6 +255,19 @@ impl Tracklet {
             mask: if seen { self.mask.clone() } else { None },
         })
     }
+
+    /// What is reported of it one step later when nobody looks; `None` before it is confirmed.
+    pub(super) fn predicted(&self, step: &TimeStep, now_ns: u64) -> Option<Track> {
+        let mut filter = self.filter;
+        filter.predict(step);
+        let track = self.report(now_ns)?;
+        Some(Track {
+            bbox: filter.bounding_box(),
+            status: TrackStatus::Lost,
+            mask: None,
+            ..track
+        })
+    }
 }
 
 pub(super) fn center_of(bbox: &BoundingBox) -> (f64, f64) {
