@@ -204,7 +204,7 @@ fn single_output_detector(seen: &Seen<'_>) -> Option<Manifest> {
     let (family, name, spec, class_count) = if columns == 6 && (1..=1000).contains(&rows) && cells != Some(rows) {
         let spec = rgb_input(&input.name, size([640, 640])?, Padding::Centre);
         (DecodeFamily::EndToEnd, "end-to-end YOLO", spec, COCO_80.len())
-    } else if columns > 5 && fits(rows) && output.name == "output" {
+    } else if columns > 5 && output.name == "output" {
         let spec = InputSpec {
             color: ChannelOrder::Bgr,
             range: ValueRange::Byte,
