@@ -255,6 +255,10 @@ pub struct Timings {
     pub queued_s: f64,
     /// Work itself, seconds.
     pub compute_s: f64,
+    /// How far the newest frame was past the time that the answer speaks of when it was ready, seconds of stream time: the
+    /// settle lag included.
+    #[serde(default)]
+    pub age_s: f64,
 }
 
 /// An answer, or why there is none.

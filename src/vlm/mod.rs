@@ -1,1 +1,3 @@
 //! Live answering: sliding windows over the trajectories, standing questions, and the backends that answer.
+
+pub mod live;

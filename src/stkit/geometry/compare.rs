@@ -204,11 +204,7 @@ fn shortfalls(asking: &Asking<'_>, contest: &Contest<'_>) -> String {
         return contest
             .objects
             .first()
-            .map(|(_, shared)| {
-                asking
-                    .shortfall("they were", *shared)
-                    .replace(" in view ", " in view together ")
-            })
+            .map(|(_, shared)| asking.shortfall("all together are", *shared))
             .unwrap_or_default();
     }
     let short = contest
@@ -216,7 +212,7 @@ fn shortfalls(asking: &Asking<'_>, contest: &Contest<'_>) -> String {
         .iter()
         .any(|(_, covered)| !asking.shortfall("", *covered).is_empty());
     if short {
-        " Each is measured as long as it was in view.".to_owned()
+        " Each is measured for as long as it was in view.".to_owned()
     } else {
         String::new()
     }
@@ -275,11 +271,7 @@ fn try_same_direction(asking: &Asking<'_>) -> Result<Answer, Box<Answer>> {
     };
     let yes_or_no = if yes { "yes" } else { "no" };
     let mut text = format!("{yes_or_no}, {} {verb}.", objects(&ids));
-    text.push_str(
-        &asking
-            .shortfall("they were", *span)
-            .replace(" in view ", " in view together "),
-    );
+    text.push_str(&asking.shortfall("all together are", *span));
     let doubtful = contest.objects.iter().map(|(stored, _)| *stored);
     let mut doubtful = doubtful.filter(|stored| !stored.settled.is_reliable(span.0, span.1).unwrap_or(false));
     let doubtful = doubtful.next();

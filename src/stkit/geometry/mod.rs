@@ -119,12 +119,15 @@ impl Asked {
             Span::Between(start_s, end_s) => (start_s, end_s, true),
             Span::Since(start_s) => (start_s, now_s, true),
         };
-        if start_s.is_finite() && end_s.is_finite() && start_s < end_s {
+        if !(start_s.is_finite() && end_s.is_finite()) {
+            return Err("the time asked for is not finite".to_owned());
+        }
+        if start_s < end_s && start_s < now_s {
             return Ok(Self { start_s, end_s, named });
         }
-        if named && start_s >= now_s && start_s.is_finite() {
+        if start_s >= now_s {
             return Err(format!(
-                "it asks about {} on, and trajectories are settled until {}",
+                "it asks about the time from {} on, and trajectories are settled until {}",
                 seconds(start_s),
                 seconds(now_s)
             ));
@@ -261,7 +264,7 @@ impl<'a> Asking<'a> {
             return String::new();
         }
         format!(
-            " {} in view only from {:.2} to {:.2} seconds.",
+            " {} known only from {:.2} to {:.2} seconds.",
             capitalized(who),
             covered.0,
             covered.1

@@ -51,7 +51,7 @@ fn answer(asking: &Asking<'_>, task: Task, stored: &StoredTrajectory) -> Answer 
     };
     match found {
         Ok(mut finding) => {
-            finding.text.push_str(&asking.shortfall(&format!("{who} was"), covered));
+            finding.text.push_str(&asking.shortfall(&format!("{who} is"), covered));
             asking.found(finding)
         }
         Err(error) => {
