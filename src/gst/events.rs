@@ -2,10 +2,13 @@
 //!
 //! Programs in other languages may send and read them too: all fields are plain strings and numbers.
 
+use std::sync::Arc;
+
 use ::gst::prelude::*;
 
-use crate::stkit::Question;
+use crate::stkit::{Answer, Question};
 
+const ANSWERS: &str = "kinestream-answers";
 const ASK: &str = "kinestream-ask";
 const SOURCE_STATE: &str = "kinestream-source-state";
 
@@ -45,6 +48,30 @@ impl Ask {
                 .ok()
                 .and_then(|json| serde_json::from_str(&json).ok()),
         })
+    }
+}
+
+/// Downstream: answers that no frame carries, from `kinevlm`: out of band while no frames come (a camera that stalls), and
+/// in order before the end of the stream. All others travel in the frames' results.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answers(pub Vec<Arc<Answer>>);
+
+impl Answers {
+    /// The event, in order with the frames or (out of band) past full queues.
+    pub fn to_event(&self, out_of_band: bool) -> ::gst::Event {
+        let json = serde_json::to_string(&self.0).unwrap_or_else(|_| "[]".to_owned());
+        let fields = ::gst::Structure::builder(ANSWERS).field("answers", json).build();
+        if out_of_band {
+            ::gst::event::CustomDownstreamOob::new(fields)
+        } else {
+            ::gst::event::CustomDownstream::new(fields)
+        }
+    }
+
+    /// The answers in `event`; `None` when the event is another one, or does not hold valid JSON of answers.
+    pub fn from_event(event: &::gst::EventRef) -> Option<Self> {
+        let fields = event.structure().filter(|fields| fields.name() == ANSWERS)?;
+        serde_json::from_str(fields.get::<&str>("answers").ok()?).ok().map(Self)
     }
 }
 

@@ -344,7 +344,8 @@ impl InPlace {
         self.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn is_live(&self, element: &::gst_base::BaseTransform) -> bool {
+    /// Whether the source is live, as it told in answer to a LATENCY query; asked once a stream.
+    pub fn is_live(&self, element: &::gst_base::BaseTransform) -> bool {
         if let Some(live) = self.state().live {
             return live;
         }

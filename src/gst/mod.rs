@@ -10,6 +10,7 @@ pub mod kineoverlay;
 pub mod kinerecon;
 pub mod kinesrc;
 pub mod kinetrack;
+pub mod kinevlm;
 pub mod metadata;
 pub mod picture;
 pub mod regions;
@@ -20,6 +21,7 @@ pub fn register(plugin: Option<&::gst::Plugin>) -> Result<(), glib::BoolError> {
     kinerecon::register(plugin)?;
     kinetrack::register(plugin)?;
     kinemotion::register(plugin)?;
+    kinevlm::register(plugin)?;
     kineoverlay::register(plugin)?;
     Ok(())
 }

@@ -295,3 +295,26 @@ pub struct Answer {
     /// How long it took.
     pub timings: Timings,
 }
+
+impl Answer {
+    /// An answer without a value: `reason` is a clause that says why ("object 3 was never seen").
+    pub fn without_value(question_id: &str, question: &Question, window: (f64, f64), reason: String) -> Self {
+        Self {
+            question_id: question_id.to_owned(),
+            question: question.clone(),
+            subjects: Vec::new(),
+            start_s: window.0,
+            end_s: window.1,
+            text: format!("There is no answer: {reason}."),
+            value: None,
+            interval: None,
+            source: AnswerSource::Geometry,
+            confidence: 0.0,
+            reliable: false,
+            reason: Some(reason),
+            ambiguous: false,
+            geometry: None,
+            timings: Timings::default(),
+        }
+    }
+}

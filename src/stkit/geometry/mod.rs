@@ -54,7 +54,7 @@ pub fn answer_from_geometry(
 ) -> Vec<Answer> {
     let asked = match Asked::new(question, window) {
         Ok(asked) => asked,
-        Err(reason) => return vec![refusal(question_id, question, &[], window, reason)],
+        Err(reason) => return vec![Answer::without_value(question_id, question, window, reason)],
     };
     let asking = Asking {
         question_id,
@@ -71,33 +71,6 @@ pub fn answer_from_geometry(
         }
         Task::TraveledDistanceComparison | Task::TravelingSpeedComparison => vec![compare::more_or_less(&asking, task)],
         Task::MovementDirectionComparison => vec![compare::same_direction(&asking)],
-    }
-}
-
-/// An answer without a value: `reason` is a clause ("object 3 was never seen").
-pub(crate) fn refusal(
-    question_id: &str,
-    question: &Question,
-    subjects: &[u64],
-    window: (f64, f64),
-    reason: String,
-) -> Answer {
-    Answer {
-        question_id: question_id.to_owned(),
-        question: question.clone(),
-        subjects: subjects.to_vec(),
-        start_s: window.0,
-        end_s: window.1,
-        text: format!("There is no answer: {reason}."),
-        value: None,
-        interval: None,
-        source: AnswerSource::Geometry,
-        confidence: 0.0,
-        reliable: false,
-        reason: Some(reason),
-        ambiguous: false,
-        geometry: None,
-        timings: Timings::default(),
     }
 }
 
@@ -176,7 +149,10 @@ struct Finding {
 impl<'a> Asking<'a> {
     fn refuse(&self, subjects: &[u64], reason: String) -> Answer {
         let window = (self.asked.start_s, self.asked.end_s);
-        refusal(self.question_id, self.question, subjects, window, reason)
+        Answer {
+            subjects: subjects.to_vec(),
+            ..Answer::without_value(self.question_id, self.question, window, reason)
+        }
     }
 
     fn found(&self, finding: Finding) -> Answer {

@@ -18,7 +18,7 @@ pub use backend::{Backend, Geometry, Posed};
 pub use windows::{Due, Windows};
 
 use crate::motion::SharedTrajectories;
-use crate::stkit::{Answer, AnswerSource, Question, Span, Timings, parse_ask};
+use crate::stkit::{Answer, Question, Span, Timings, parse_ask};
 
 /// Most asks that wait.
 pub const MAX_ASKS: usize = 32;
@@ -190,7 +190,7 @@ impl Answerer {
     }
 
     fn refuse(&self, id: &str, question: Question, reason: String) {
-        let answer = Arc::new(refusal(id, &question, (0.0, 0.0), reason));
+        let answer = Arc::new(Answer::without_value(id, &question, (0.0, 0.0), reason));
         self.shared.inbox().finish(vec![Arc::clone(&answer)]);
         (self.shared.deliver)(&answer);
     }
@@ -369,7 +369,14 @@ fn answer_ask(backend: &mut dyn Backend, ask: &Asked, moment: Option<&Moment>) -
 fn answer(backend: &mut dyn Backend, posed: &[Posed<'_>], arrived: &[Instant], moment: Option<&Moment>) -> Vec<Answer> {
     let started = Instant::now();
     let refuse_all = |reason: &str| {
-        let one = |posed: &Posed<'_>| vec![refusal(posed.id, posed.question, posed.window, reason.to_owned())];
+        let one = |posed: &Posed<'_>| {
+            vec![Answer::without_value(
+                posed.id,
+                posed.question,
+                posed.window,
+                reason.to_owned(),
+            )]
+        };
         posed.iter().map(one).collect::<Vec<_>>()
     };
     let answers = match moment.map(|moment| moment.trajectories.as_ref()) {
@@ -395,26 +402,6 @@ fn answer(backend: &mut dyn Backend, posed: &[Posed<'_>], arrived: &[Instant], m
         })
     });
     timed.collect()
-}
-
-fn refusal(id: &str, question: &Question, window: (f64, f64), reason: String) -> Answer {
-    Answer {
-        question_id: id.to_owned(),
-        question: question.clone(),
-        subjects: Vec::new(),
-        start_s: window.0,
-        end_s: window.1,
-        text: format!("There is no answer: {reason}."),
-        value: None,
-        interval: None,
-        source: AnswerSource::Geometry,
-        confidence: 0.0,
-        reliable: false,
-        reason: Some(reason),
-        ambiguous: false,
-        geometry: None,
-        timings: Timings::default(),
-    }
 }
 
 /// Stands for a question that could not be understood.
