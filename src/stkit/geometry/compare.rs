@@ -1,7 +1,7 @@
 //! Two objects or more against each other: TDC, TSC, MDC.
 
 use super::single::reason;
-use super::words::{objects, seconds};
+use super::words::objects;
 use super::{Asking, Finding, TOGETHER_SHARE, unreliable_reason};
 use crate::kinematics::{
     DirectionComparison, MeasureError, Measured, STANDSTILL_GATE_M, SURE_PROBABILITY, compare_direction, normal,
@@ -305,9 +305,8 @@ fn keep_those_together(asking: &Asking<'_>, contest: &mut Contest<'_>) -> Result
     }
     if contest.objects.len() < 2 {
         let reason = format!(
-            "fewer than two moving objects were in view together for most of {} to {}",
-            seconds(asking.asked.start_s),
-            seconds(asking.asked.end_s)
+            "fewer than two moving objects were in view together for most of {:.2} to {:.2} seconds",
+            asking.asked.start_s, asking.asked.end_s
         );
         return Err(Box::new(asking.refuse(&contest.ids(), reason)));
     }

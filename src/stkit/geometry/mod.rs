@@ -207,9 +207,8 @@ impl<'a> Asking<'a> {
             _ => "object",
         };
         format!(
-            "no {class} was in view for long enough between {} and {}",
-            seconds(self.asked.start_s),
-            seconds(self.asked.end_s)
+            "no {class} was in view for long enough between {:.2} and {:.2} seconds",
+            self.asked.start_s, self.asked.end_s
         )
     }
 
@@ -225,11 +224,8 @@ impl<'a> Asking<'a> {
             return Ok((start_s, end_s));
         }
         Err(format!(
-            "is known from {} to {}, too little of {} to {}",
-            seconds(known_start_s),
-            seconds(known_end_s),
-            seconds(self.asked.start_s),
-            seconds(self.asked.end_s)
+            "is known from {known_start_s:.2} to {known_end_s:.2} seconds, too little of {:.2} to {:.2} seconds",
+            self.asked.start_s, self.asked.end_s
         ))
     }
 
