@@ -77,18 +77,16 @@ impl Device {
     /// Why this device cannot be used with this program and the loaded ONNX Runtime; `None` when it may work. A GPU may
     /// still be missing.
     pub(super) fn missing(self) -> Option<&'static str> {
-        const RUNTIME: &str = "this ONNX Runtime is built without it";
         match self {
             Self::Auto | Self::Cpu => None,
             #[cfg(feature = "cuda")]
-            Self::Cuda(_) => (!is_available::<ep::CUDA>()).then_some(RUNTIME),
+            Self::Cuda(_) => runtime_lacks::<ep::CUDA>(),
+            #[cfg(not(feature = "cuda"))]
+            Self::Cuda(_) => Some("this program is built without the cargo feature `cuda`"),
             #[cfg(feature = "tensorrt")]
-            Self::TensorRt(_) => (!is_available::<ep::TensorRT>()).then_some(RUNTIME),
-            #[allow(unreachable_patterns)]
-            _ => {
-                let _ = RUNTIME;
-                Some("this program is built without it (cargo features `cuda`, `tensorrt`)")
-            }
+            Self::TensorRt(_) => runtime_lacks::<ep::TensorRT>(),
+            #[cfg(not(feature = "tensorrt"))]
+            Self::TensorRt(_) => Some("this program is built without the cargo feature `tensorrt`"),
         }
     }
 
@@ -122,8 +120,8 @@ impl Device {
 }
 
 #[cfg(any(feature = "cuda", feature = "tensorrt"))]
-fn is_available<P: ep::ExecutionProvider>() -> bool {
-    P::is_available().unwrap_or(false)
+fn runtime_lacks<P: ep::ExecutionProvider>() -> Option<&'static str> {
+    (!P::is_available().unwrap_or(false)).then_some("this ONNX Runtime is built without it")
 }
 
 /// Where built TensorRT engines are kept between runs.

@@ -2,8 +2,8 @@
 //!
 //! A model is a TOML [`Manifest`] plus weights; a bare `.onnx` file is accepted when its inputs and outputs name a known
 //! contract. [`Detector`] finds objects, [`DepthModel`] measures metric depth, [`Embedder`] describes looks. Each owns
-//! one ONNX Runtime session and its buffers, so a frame costs no allocation besides what it returns. `docs/models.md`
-//! lists the contracts and the manifest's keys.
+//! one ONNX Runtime session and its buffers, which are reused from picture to picture. `docs/models.md` lists the contracts
+//! and the manifest's keys.
 
 mod contract;
 mod depth;

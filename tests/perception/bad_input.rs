@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use kinestream::perception::{
-    DepthModel, DepthSettings, Detector, DetectorSettings, Device, Model, PerceptionError, SessionSettings,
+    DepthModel, DepthSettings, Detector, DetectorSettings, Device, Manifest, Model, PerceptionError, SessionSettings,
 };
 
 use super::support::{Rgb, intrinsics, manifest, onnx, session};
@@ -202,4 +202,19 @@ fn the_smallest_pictures() {
             .estimate(&picture.picture(), &intrinsics(width, height, 100.0, 100.0))
             .unwrap();
     }
+}
+
+/// Every manifest that is handed out is accepted, whether or not its weights are here.
+#[test]
+fn the_published_manifests_are_accepted() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            Manifest::load(&path).unwrap();
+            count += 1;
+        }
+    }
+    assert!(count > 0);
 }
