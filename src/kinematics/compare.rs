@@ -131,15 +131,11 @@ pub fn compare_direction(
 /// The whole window as one step.
 fn way(trajectory: &Trajectory, start_s: f64, end_s: f64, gate_m: f64) -> Result<RecordStep, MeasureError> {
     check_window(trajectory, start_s, end_s)?;
-    let (Some(start), Some(end)) = (trajectory.path_at(start_s), trajectory.path_at(end_s)) else {
+    let path = trajectory.path_search();
+    let (Some(start), Some(end)) = (path.at(start_s), path.at(end_s)) else {
         return Err(MeasureError::Empty);
     };
-    let whole = RecordStep {
-        start_s,
-        end_s,
-        displacement_in_world: end.position - start.position,
-        traveled_m: end.length_m - start.length_m,
-    };
+    let whole = RecordStep::new(start_s, &start, end_s, &end);
     if whole.moves(gate_m) {
         Ok(whole)
     } else {

@@ -166,7 +166,7 @@ pub fn traveled_distance_m(trajectory: &Trajectory, start_s: f64, end_s: f64) ->
         }
         traveled_m += step.traveled_m;
         moving_s += step.end_s - step.start_s;
-        let inverse_length = step.displacement_in_world.norm().recip();
+        let inverse_length = step.length_m.recip();
         moving_steps += 1.0;
         inverse_lengths += inverse_length;
         inverse_squares += inverse_length * inverse_length;
@@ -223,27 +223,26 @@ pub fn movement_direction(
     gate_m: f64,
 ) -> Result<Direction, MeasureError> {
     check_window(trajectory, start_s, end_s)?;
-    let mut reference = None;
-    let mut last_moving = None;
-    let mut last = None;
-    for step in full_steps(trajectory, start_s, end_s) {
-        if step.moves(gate_m) {
-            reference.get_or_insert(step);
-            last_moving = Some(step);
-        }
-        last = Some(step);
-    }
-    let last = last.ok_or(MeasureError::TooShort {
-        length_s: end_s - start_s,
-    })?;
-    let (Some(reference), Some(current)) = (reference, last_moving) else {
-        return Err(MeasureError::NeverMoves { gate_m });
-    };
-    if current != last {
-        return Err(MeasureError::StandsAtEnd {
-            last_moved_s: current.end_s,
+    let steps = full_step_count(start_s, end_s);
+    if steps == 0 {
+        return Err(MeasureError::TooShort {
+            length_s: end_s - start_s,
         });
     }
+    // Mostly the first and the last step tell, so only they are looked at.
+    let moving = |k: usize| nth_full_step(trajectory, start_s, k).filter(|step| step.moves(gate_m));
+    let Some(reference) = (0..steps).find_map(moving) else {
+        return Err(MeasureError::NeverMoves { gate_m });
+    };
+    let current = match moving(steps - 1) {
+        Some(step) => step,
+        None => {
+            let last_moving = (0..steps).rev().find_map(moving).unwrap_or(reference);
+            return Err(MeasureError::StandsAtEnd {
+                last_moved_s: last_moving.end_s,
+            });
+        }
+    };
     let angle_rad = clockwise_angle_rad(&reference.displacement_in_world, &current.displacement_in_world)
         .ok_or(MeasureError::NeverMoves { gate_m })?;
     let variance = if current == reference {
@@ -273,7 +272,7 @@ pub fn direction_runs(
     gate_m: f64,
 ) -> Result<Vec<DirectionRun>, MeasureError> {
     check_window(trajectory, start_s, end_s)?;
-    if end_s - start_s < RECORD_STEP_S - TIME_TOLERANCE_S {
+    if full_step_count(start_s, end_s) == 0 {
         return Err(MeasureError::TooShort {
             length_s: end_s - start_s,
         });
@@ -356,6 +355,18 @@ pub(super) fn check_window(trajectory: &Trajectory, start_s: f64, end_s: f64) ->
 
 fn full_steps(trajectory: &Trajectory, start_s: f64, end_s: f64) -> impl Iterator<Item = RecordStep> {
     trajectory.record_steps(start_s, end_s).filter(RecordStep::is_full)
+}
+
+/// How many full steps of record a window holds.
+fn full_step_count(start_s: f64, end_s: f64) -> usize {
+    ((end_s - start_s + TIME_TOLERANCE_S) / RECORD_STEP_S) as usize
+}
+
+fn nth_full_step(trajectory: &Trajectory, start_s: f64, k: usize) -> Option<RecordStep> {
+    let at_s = |k: usize| start_s + k as f64 * RECORD_STEP_S;
+    let path = trajectory.path_search();
+    let (from_s, to_s) = (at_s(k), at_s(k + 1));
+    Some(RecordStep::new(from_s, &path.at(from_s)?, to_s, &path.at(to_s)?))
 }
 
 /// Variance of the direction of a step over the ground, rad²: the error across the movement by its length. As with

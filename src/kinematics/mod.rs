@@ -7,6 +7,7 @@ mod clock;
 mod compare;
 mod measures;
 pub(crate) mod normal;
+mod path;
 mod record;
 mod state;
 mod trajectory;

@@ -2,7 +2,8 @@
 
 use nalgebra::Vector3;
 
-use super::trajectory::{PathAt, TIME_TOLERANCE_S, Trajectory};
+use super::path::{PathAt, PathSearch};
+use super::trajectory::{TIME_TOLERANCE_S, Trajectory};
 
 /// Time between two positions of record, seconds.
 pub const RECORD_STEP_S: f64 = 0.5;
@@ -19,12 +20,27 @@ pub struct RecordStep {
     pub end_s: f64,
     /// From the position at the start to the one at the end, metres.
     pub displacement_in_world: Vector3<f64>,
+    /// Length of the displacement, metres.
+    pub length_m: f64,
     /// Length that counts as travelled, metres: that of the displacement, or less when the object stood for a part of
     /// the time.
     pub traveled_m: f64,
 }
 
 impl RecordStep {
+    #[inline]
+    pub(super) fn new(start_s: f64, from: &PathAt, end_s: f64, to: &PathAt) -> Self {
+        let displacement_in_world = to.position - from.position;
+        let length_m = displacement_in_world.norm();
+        Self {
+            start_s,
+            end_s,
+            displacement_in_world,
+            length_m,
+            traveled_m: length_m.min(to.length_m - from.length_m),
+        }
+    }
+
     /// Length of the displacement over the ground, metres.
     pub fn horizontal_m(&self) -> f64 {
         self.displacement_in_world.x.hypot(self.displacement_in_world.y)
@@ -43,8 +59,9 @@ impl RecordStep {
 }
 
 /// The steps of record over a window; see [`Trajectory::record_steps`].
+#[derive(Clone)]
 pub struct RecordSteps<'a> {
-    trajectory: &'a Trajectory,
+    path: PathSearch<'a>,
     start_s: f64,
     end_s: f64,
     taken: usize,
@@ -56,13 +73,14 @@ impl Trajectory {
     /// The steps of 0.5 s from `start_s` to `end_s`; the last is shorter when the window is no multiple of 0.5 s. Empty
     /// unless the trajectory covers the start, and ends where it ends.
     pub fn record_steps(&self, start_s: f64, end_s: f64) -> RecordSteps<'_> {
+        let path = self.path_search();
         RecordSteps {
-            trajectory: self,
+            path,
             start_s,
             end_s,
             taken: 0,
             at_s: start_s,
-            at: self.path_at(start_s),
+            at: path.at(start_s),
         }
     }
 }
@@ -70,6 +88,7 @@ impl Trajectory {
 impl Iterator for RecordSteps<'_> {
     type Item = RecordStep;
 
+    #[inline]
     fn next(&mut self) -> Option<RecordStep> {
         let from = self.at?;
         let left_s = self.end_s - self.at_s;
@@ -82,15 +101,9 @@ impl Iterator for RecordSteps<'_> {
         } else {
             self.start_s + self.taken as f64 * RECORD_STEP_S
         };
-        let to = self.trajectory.path_at(end_s)?;
+        let to = self.path.at(end_s)?;
         let start_s = std::mem::replace(&mut self.at_s, end_s);
         self.at = Some(to);
-        let displacement = to.position - from.position;
-        Some(RecordStep {
-            start_s,
-            end_s,
-            displacement_in_world: displacement,
-            traveled_m: displacement.norm().min(to.length_m - from.length_m),
-        })
+        Some(RecordStep::new(start_s, &from, end_s, &to))
     }
 }

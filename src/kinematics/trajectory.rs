@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use nalgebra::{Matrix3, Point3, Vector3};
 use thiserror::Error;
 
+use super::path::{Path, PathPoint, PathSearch};
+
 /// Times that differ by less than this, in seconds, are the same time: it absorbs the rounding of nanoseconds to `f64`.
 pub(crate) const TIME_TOLERANCE_S: f64 = 1e-6;
 
@@ -93,30 +95,11 @@ pub enum TrajectoryError {
     },
 }
 
-/// What a window needs of a sample, densely packed, with running sums since the first sample that was ever pushed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct PathPoint {
-    time_s: f64,
-    position: Point3<f64>,
-    /// Length of the path up to here, metres; stretches in which the object stands add nothing.
-    length_m: f64,
-    /// Unreliable time up to here, seconds.
-    unreliable_s: f64,
-}
-
-/// A point on the path at any time, as far as distances need it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PathAt {
-    pub position: Point3<f64>,
-    pub length_m: f64,
-    pub unreliable_s: f64,
-}
-
 /// Time-ordered samples of one object. How far back it reaches is up to the caller ([`Trajectory::truncate_before`]).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trajectory {
     samples: VecDeque<Sample>,
-    path: VecDeque<PathPoint>,
+    path: Path,
     relative_scale_sigma: f64,
 }
 
@@ -130,7 +113,7 @@ impl Trajectory {
     pub fn with_capacity(capacity: usize) -> Self {
         Self {
             samples: VecDeque::with_capacity(capacity),
-            path: VecDeque::with_capacity(capacity),
+            path: Path::with_capacity(capacity),
             relative_scale_sigma: 0.0,
         }
     }
@@ -156,7 +139,7 @@ impl Trajectory {
         if let Some(field) = sample.non_finite_field() {
             return Err(TrajectoryError::NotFinite { field });
         }
-        let (length_m, unreliable_s) = match (self.samples.back(), self.path.back()) {
+        let (length_m, unreliable_s) = match (self.samples.back(), self.path.points().last()) {
             (Some(last), Some(point)) => {
                 let gap_s = sample.time_s - last.time_s;
                 if gap_s <= 0.0 {
@@ -175,7 +158,7 @@ impl Trajectory {
             }
             _ => (0.0, 0.0),
         };
-        self.path.push_back(PathPoint {
+        self.path.push(PathPoint {
             time_s: sample.time_s,
             position: sample.position_in_world,
             length_m,
@@ -188,9 +171,11 @@ impl Trajectory {
     /// Forgets what no window that starts at `time_s` or later needs: all samples before the last one that is not later
     /// than `time_s`.
     pub fn truncate_before(&mut self, time_s: f64) {
-        while self.path.get(1).is_some_and(|second| second.time_s <= time_s)
-            || (self.path.len() == 1 && self.path[0].time_s < time_s)
-        {
+        while match self.path.points() {
+            [only] => only.time_s < time_s,
+            [_, second, ..] => second.time_s <= time_s,
+            [] => false,
+        } {
             self.path.pop_front();
             self.samples.pop_front();
         }
@@ -246,7 +231,7 @@ impl Trajectory {
 
     /// The sample at `time_s`, interpolated linearly between its neighbours; `None` outside the trajectory.
     pub fn at(&self, time_s: f64) -> Option<Sample> {
-        let (index, fraction) = self.locate(time_s)?;
+        let (index, fraction) = self.path.search().locate(time_s)?;
         let earlier = self.samples.get(index)?;
         match self.samples.get(index + 1) {
             Some(later) if fraction > 0.0 => Some(earlier.interpolated(later, fraction)),
@@ -280,7 +265,8 @@ impl Trajectory {
         if start_s > end_s {
             return None;
         }
-        Some(self.path_at(end_s)?.length_m - self.path_at(start_s)?.length_m)
+        let search = self.path.search();
+        Some(search.at(end_s)?.length_m - search.at(start_s)?.length_m)
     }
 
     /// Whether no more than [`MAX_UNRELIABLE_SHARE`] of the window's time is unreliable; `None` unless the trajectory
@@ -292,58 +278,13 @@ impl Trajectory {
         if start_s == end_s {
             return self.at(start_s).map(|sample| sample.reliable);
         }
-        let unreliable_s = self.path_at(end_s)?.unreliable_s - self.path_at(start_s)?.unreliable_s;
+        let search = self.path.search();
+        let unreliable_s = search.at(end_s)?.unreliable_s - search.at(start_s)?.unreliable_s;
         Some(unreliable_s <= MAX_UNRELIABLE_SHARE * (end_s - start_s))
     }
 
-    /// The point on the path at `time_s`.
-    pub(crate) fn path_at(&self, time_s: f64) -> Option<PathAt> {
-        let (index, fraction) = self.locate(time_s)?;
-        let a = self.path.get(index)?;
-        let b = self.path.get(index + 1).unwrap_or(a);
-        Some(PathAt {
-            position: a.position + (b.position - a.position) * fraction,
-            length_m: a.length_m + (b.length_m - a.length_m) * fraction,
-            unreliable_s: a.unreliable_s + (b.unreliable_s - a.unreliable_s) * fraction,
-        })
-    }
-
-    /// The stretch that holds `time_s`: index of the sample before it and how far it is to the next, 0 to 1.
-    fn locate(&self, time_s: f64) -> Option<(usize, f64)> {
-        let (first_s, last_s) = (self.path.front()?.time_s, self.path.back()?.time_s);
-        if !(first_s - TIME_TOLERANCE_S..=last_s + TIME_TOLERANCE_S).contains(&time_s) {
-            return None;
-        }
-        let last = self.path.len() - 1;
-        if last == 0 {
-            return Some((0, 0.0));
-        }
-        let time_s = time_s.clamp(first_s, last_s);
-        // At an even frame rate the first guess is right; from there the search widens in doubling strides.
-        let guess = (time_s - first_s) / (last_s - first_s) * last as f64;
-        let mut low = (guess as usize).min(last - 1);
-        let mut high = low + 1;
-        let mut stride = 1;
-        while self.path[low].time_s > time_s {
-            high = low;
-            low = low.saturating_sub(stride);
-            stride *= 2;
-        }
-        stride = 1;
-        while self.path[high].time_s < time_s {
-            low = high;
-            high = (high + stride).min(last);
-            stride *= 2;
-        }
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            if self.path[middle].time_s <= time_s {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
-        let (a, b) = (self.path[low].time_s, self.path[high].time_s);
-        Some((low, (time_s - a) / (b - a)))
+    /// A search on the path.
+    pub(super) fn path_search(&self) -> PathSearch<'_> {
+        self.path.search()
     }
 }

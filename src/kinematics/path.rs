@@ -1,0 +1,146 @@
+//! The path of a trajectory, densely packed: positions with running sums, and the search for a time among them.
+
+use nalgebra::Point3;
+
+use super::trajectory::TIME_TOLERANCE_S;
+
+/// What a window needs of a sample, with running sums since the first sample that was ever pushed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct PathPoint {
+    pub time_s: f64,
+    pub position: Point3<f64>,
+    /// Length of the path up to here, metres; stretches in which the object stands add nothing.
+    pub length_m: f64,
+    /// Unreliable time up to here, seconds.
+    pub unreliable_s: f64,
+}
+
+/// A point on the path at any time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PathAt {
+    pub position: Point3<f64>,
+    pub length_m: f64,
+    pub unreliable_s: f64,
+}
+
+/// Points in order of time; old ones leave at the front. They lie in one piece, as the search wants them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Path {
+    points: Vec<PathPoint>,
+    /// How many at the start of `points` have left.
+    gone: usize,
+}
+
+impl PartialEq for Path {
+    fn eq(&self, other: &Self) -> bool {
+        self.points() == other.points()
+    }
+}
+
+impl Path {
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self {
+            points: Vec::with_capacity(capacity),
+            gone: 0,
+        }
+    }
+
+    pub fn points(&self) -> &[PathPoint] {
+        self.points.get(self.gone..).unwrap_or_default()
+    }
+
+    pub fn push(&mut self, point: PathPoint) {
+        // Moving the rest down only when at least as many have left keeps a push at constant cost.
+        if self.gone > self.points.len() / 2 && self.points.len() == self.points.capacity() {
+            self.points.drain(..self.gone);
+            self.gone = 0;
+        }
+        self.points.push(point);
+    }
+
+    pub fn pop_front(&mut self) {
+        self.gone = (self.gone + 1).min(self.points.len());
+    }
+
+    pub fn clear(&mut self) {
+        self.points.clear();
+        self.gone = 0;
+    }
+
+    pub fn search(&self) -> PathSearch<'_> {
+        let points = self.points();
+        let (first_s, last_s) = match points {
+            [first, .., last] => (first.time_s, last.time_s),
+            [only] => (only.time_s, only.time_s),
+            [] => (f64::NAN, f64::NAN),
+        };
+        PathSearch {
+            points,
+            first_s,
+            last_s,
+            points_per_s: points.len().saturating_sub(1) as f64 / (last_s - first_s),
+        }
+    }
+}
+
+/// A search for times on a path that stays as it is meanwhile.
+#[derive(Clone, Copy)]
+pub(super) struct PathSearch<'a> {
+    points: &'a [PathPoint],
+    first_s: f64,
+    last_s: f64,
+    points_per_s: f64,
+}
+
+impl PathSearch<'_> {
+    /// The point on the path at `time_s`; `None` outside of it.
+    #[inline]
+    pub fn at(&self, time_s: f64) -> Option<PathAt> {
+        let (index, fraction) = self.locate(time_s)?;
+        let a = self.points.get(index)?;
+        let b = self.points.get(index + 1).unwrap_or(a);
+        Some(PathAt {
+            position: a.position + (b.position - a.position) * fraction,
+            length_m: a.length_m + (b.length_m - a.length_m) * fraction,
+            unreliable_s: a.unreliable_s + (b.unreliable_s - a.unreliable_s) * fraction,
+        })
+    }
+
+    /// The stretch that holds `time_s`: index of the point before it and how far it is to the next, 0 to 1.
+    #[inline]
+    pub fn locate(&self, time_s: f64) -> Option<(usize, f64)> {
+        if !(self.first_s - TIME_TOLERANCE_S..=self.last_s + TIME_TOLERANCE_S).contains(&time_s) {
+            return None;
+        }
+        let last = self.points.len() - 1;
+        if last == 0 {
+            return Some((0, 0.0));
+        }
+        let time_s = time_s.clamp(self.first_s, self.last_s);
+        // At an even frame rate the first guess is right; from there the search widens in doubling strides.
+        let mut low = (((time_s - self.first_s) * self.points_per_s) as usize).min(last - 1);
+        let mut high = low + 1;
+        let mut stride = 1;
+        while self.points[low].time_s > time_s {
+            high = low;
+            low = low.saturating_sub(stride);
+            stride *= 2;
+        }
+        stride = 1;
+        while self.points[high].time_s < time_s {
+            low = high;
+            high = (high + stride).min(last);
+            stride *= 2;
+        }
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if self.points[middle].time_s <= time_s {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        let (from, to) = (self.points[low].time_s, self.points[high].time_s);
+        Some((low, (time_s - from) / (to - from)))
+    }
+}
