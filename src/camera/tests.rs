@@ -1,6 +1,7 @@
 //! Properties of projection, mounting and scaling.
 
 use std::f64::consts::{FRAC_PI_2, PI};
+use std::path::Path;
 
 use nalgebra::{Point2, Point3, Unit, Vector3};
 use proptest::prelude::*;
@@ -99,7 +100,8 @@ proptest! {
                 _ => {}
             }
         }
-        if far > reaches(&lens) + 1e-9 {
+        // What never folds back is considered up to 89.94° only.
+        if far > reaches(&lens) + 1e-9 && (reaches(&lens) < 1.569 || far >= FRAC_PI_2) {
             prop_assert_eq!(off_center(far), None);
         }
         if !matches!(lens.distortion, Distortion::Fisheye { .. }) && far >= FRAC_PI_2 {
@@ -210,7 +212,7 @@ fn the_sky_has_no_ground_point() {
     assert_eq!(ground_intersection(&level, &toward(0.1), 2.0), None);
 }
 
-/// Values of OpenCV 4's `projectPoints` and `fisheye::projectPoints`, from the formulas of its documentation.
+/// The formulas of OpenCV's documentation (`calib3d` and `fisheye`), worked out by hand.
 #[test]
 fn projection_follows_the_published_formulas() {
     let mut lens = Intrinsics::from_horizontal_fov(FRAC_PI_2, 1000, 1000).unwrap();
@@ -277,4 +279,41 @@ fn a_picture_of_another_shape_is_refused() {
     let error = camera.scaled_to(640, 480).unwrap_err().to_string();
     assert!(error.contains("1920×1080") && error.contains("640×480"), "{error}");
     assert!(camera.scaled_to(0, 480).is_err());
+}
+
+#[test]
+fn the_example_files_are_cameras() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/cameras");
+    let mut read = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let camera = Camera::load(&path).unwrap_or_else(|error| panic!("{error}"));
+        let Intrinsics { width, height, .. } = camera.intrinsics;
+        let foot = Point2::new(0.5 * f64::from(width), 0.9 * f64::from(height));
+        assert!(camera.ground_point(&foot).is_some(), "{}", path.display());
+        read += 1;
+    }
+    assert!(read >= 3);
+    let error = Camera::load(Path::new("no/such/camera.toml")).unwrap_err().to_string();
+    assert!(error.starts_with("no/such/camera.toml: "), "{error}");
+}
+
+/// The two recipes of docs/camera.md for measuring the pitch.
+#[test]
+fn the_pitch_can_be_read_off_a_picture() {
+    let lens = Intrinsics::from_horizontal_fov(1.2, 1280, 720).unwrap();
+    let (pitch_down_rad, height_m) = (0.21f64, 4.3);
+    let mounting = Mounting {
+        pitch_down_rad,
+        ..Mounting::level(height_m)
+    };
+    let row = |point: Point3<f64>| {
+        let in_camera = mounting.world_from_camera().inverse_transform_point(&point);
+        lens.project(&in_camera).unwrap().y
+    };
+    let horizon = row(Point3::new(1e9, 0.0, 0.0));
+    assert!((((lens.cy - horizon) / lens.fy).atan() - pitch_down_rad).abs() < 1e-6);
+    let mark = row(Point3::new(17.0, 0.0, 0.0));
+    let by_mark = (height_m / 17.0).atan() - ((mark - lens.cy) / lens.fy).atan();
+    assert!((by_mark - pitch_down_rad).abs() < 1e-9);
 }

@@ -22,7 +22,8 @@ use thiserror::Error;
 
 use super::clock::{ClockHour, clockwise_angle_rad};
 use super::normal;
-use super::record::{RECORD_STEP_S, RecordStep};
+use super::record::{RECORD_MAX_SAMPLES, RECORD_STEP_S, RecordStep};
+use super::sums::StepSums;
 use super::trajectory::{TIME_TOLERANCE_S, Trajectory};
 
 /// The shortest movement over the ground within a step of record (0.5 s), in metres, that has a direction: 1.8 km/h, half
@@ -147,6 +148,9 @@ pub enum MeasureError {
 /// Distance travelled over [`start_s`, `end_s`], metres: the sum of the steps of record (0.5 s from the start, and the
 /// rest at the end), where time spent standing adds nothing.
 ///
+/// A window longer than a record may be (20 s) is summed in O(log n) from steps that the trajectory has summed before:
+/// they last half a second as well, but end at samples and do not begin at the window's start.
+///
 /// [`Trajectory::path_length_m`] sums over all samples instead: it follows bends within half a second, and the jitter of
 /// the samples, so it is never less.
 pub fn traveled_distance_m(trajectory: &Trajectory, start_s: f64, end_s: f64) -> Result<Measured, MeasureError> {
@@ -154,40 +158,26 @@ pub fn traveled_distance_m(trajectory: &Trajectory, start_s: f64, end_s: f64) ->
     let (Some(start), Some(end)) = (trajectory.at(start_s), trajectory.at(end_s)) else {
         return Err(MeasureError::Empty);
     };
-    let mut traveled_m = 0.0;
-    let mut moving_s = 0.0;
-    let mut bends = 0.0;
-    let (mut moving_steps, mut inverse_lengths, mut inverse_squares) = (0.0, 0.0, 0.0);
-    let mut first_direction = None;
-    let mut last_direction: Option<Vector3<f64>> = None;
-    for step in trajectory.record_steps(start_s, end_s) {
-        if step.traveled_m <= 0.0 {
-            continue;
-        }
-        traveled_m += step.traveled_m;
-        moving_s += step.end_s - step.start_s;
-        let inverse_length = step.length_m.recip();
-        moving_steps += 1.0;
-        inverse_lengths += inverse_length;
-        inverse_squares += inverse_length * inverse_length;
-        let direction = step.displacement_in_world * inverse_length;
-        if let Some(previous) = last_direction {
-            bends += (direction - previous).norm_squared();
-        }
-        first_direction.get_or_insert(direction);
-        last_direction = Some(direction);
-    }
+    let Steps { sums, first, last } = if end_s - start_s > RECORD_MAX_SAMPLES as f64 * RECORD_STEP_S + TIME_TOLERANCE_S
+    {
+        long_steps(trajectory, start_s, end_s)
+    } else {
+        steps_of_record(trajectory, start_s, end_s)
+    };
 
     let along = |direction: Option<Vector3<f64>>, covariance: &Matrix3<f64>| match direction {
         Some(direction) => variance_along(covariance, &direction),
         None => total_variance(covariance),
     };
-    let ends = along(first_direction, &start.position_covariance) + along(last_direction, &end.position_covariance);
-    let velocity_sigma_mps = 0.5
-        * (along(first_direction, &start.velocity_covariance).sqrt()
-            + along(last_direction, &end.velocity_covariance).sqrt());
+    let ends = along(first, &start.position_covariance) + along(last, &end.position_covariance);
+    let velocity_sigma_mps =
+        0.5 * (along(first, &start.velocity_covariance).sqrt() + along(last, &end.velocity_covariance).sqrt());
     // Who stands throughout may still creep below what the standstill test can see.
-    let moving_s = if moving_s > 0.0 { moving_s } else { end_s - start_s };
+    let moving_s = if sums.moving_s > 0.0 {
+        sums.moving_s
+    } else {
+        end_s - start_s
+    };
     let lengthwise = ends.min((velocity_sigma_mps * moving_s).powi(2));
 
     let mean_total = |a: &Matrix3<f64>, b: &Matrix3<f64>| 0.5 * (total_variance(a) + total_variance(b));
@@ -196,16 +186,67 @@ pub fn traveled_distance_m(trajectory: &Trajectory, start_s: f64, end_s: f64) ->
     let across = (2.0 * position_total - ends)
         .min((velocity_total - velocity_sigma_mps.powi(2)) * RECORD_STEP_S * RECORD_STEP_S)
         .max(0.0);
-    let jitter_m = (0.5 * across * inverse_lengths).min(moving_steps * across.sqrt());
+    let jitter_m = (0.5 * across * sums.inverse_lengths).min(sums.moving_steps * across.sqrt());
     // Noise bends the path too, but that is jitter. All bends together cannot tell more than two free ends would.
-    let true_bends = (bends - 2.0 * across * inverse_squares).max(0.0);
+    let true_bends = (sums.bends - 2.0 * across * sums.inverse_squares).max(0.0);
     let bent = (true_bends * CORRELATED_STEPS * position_total).min(ends);
-    let scale_m = trajectory.relative_scale_sigma() * traveled_m;
+    let scale_m = trajectory.relative_scale_sigma() * sums.traveled_m;
     Ok(Measured {
-        value: traveled_m,
+        value: sums.traveled_m,
         sigma: (lengthwise + bent + jitter_m * jitter_m + scale_m * scale_m).sqrt(),
         reliable: trajectory.is_reliable(start_s, end_s).unwrap_or(false),
     })
+}
+
+/// The steps of a window.
+struct Steps {
+    sums: StepSums,
+    /// Unit directions of the first and the last moving step.
+    first: Option<Vector3<f64>>,
+    last: Option<Vector3<f64>>,
+}
+
+fn steps_of_record(trajectory: &Trajectory, start_s: f64, end_s: f64) -> Steps {
+    let mut sums = StepSums::default();
+    let mut first = None;
+    for step in trajectory.record_steps(start_s, end_s) {
+        let none_before = sums.moving_steps == 0.0;
+        sums.add(&step);
+        if none_before && sums.moving_steps > 0.0 {
+            first = Some(sums.last);
+        }
+    }
+    let last = first.map(|_| sums.last);
+    Steps { sums, first, last }
+}
+
+/// As [`steps_of_record`], from the running sums between the first and the last milestone in the window, and what is left
+/// at both ends.
+fn long_steps(trajectory: &Trajectory, start_s: f64, end_s: f64) -> Steps {
+    let path = trajectory.path_search();
+    let ends = path.at(start_s).zip(path.at(end_s));
+    let (Some((start, end)), Some((from, to))) = (ends, trajectory.milestones().within(start_s, end_s)) else {
+        return steps_of_record(trajectory, start_s, end_s);
+    };
+    let mut sums = to.sums.since(&from.sums);
+    let head = RecordStep::new(start_s, &start, from.time_s, &from.at);
+    let tail = RecordStep::new(to.time_s, &to.at, end_s, &end);
+    // Too short to tell a direction, the rests count for the distance only.
+    sums.traveled_m += head.traveled_m + tail.traveled_m;
+    sums.moving_s += [&head, &tail]
+        .iter()
+        .filter(|step| step.traveled_m > 0.0)
+        .map(|step| step.end_s - step.start_s)
+        .sum::<f64>();
+    let direction = |from_s: f64| {
+        let step = trajectory.record_steps(from_s, from_s + RECORD_STEP_S).next()?;
+        (step.traveled_m > 0.0).then(|| step.displacement_in_world / step.length_m)
+    };
+    Steps {
+        sums,
+        first: direction(start_s),
+        last: direction(end_s - RECORD_STEP_S),
+    }
 }
 
 /// Mean speed over [`start_s`, `end_s`], metres per second: the distance travelled by the window's length.

@@ -10,6 +10,7 @@ pub(crate) mod normal;
 mod path;
 mod record;
 mod state;
+mod sums;
 mod trajectory;
 
 pub use clock::{AMBIGUITY_MARGIN_RAD, ClockHour, clockwise_angle_rad};

@@ -16,7 +16,7 @@ pub(super) struct PathPoint {
 }
 
 /// A point on the path at any time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct PathAt {
     pub position: Point3<f64>,
     pub length_m: f64,
@@ -94,20 +94,20 @@ pub(super) struct PathSearch<'a> {
 
 impl PathSearch<'_> {
     /// The point on the path at `time_s`; `None` outside of it.
-    #[inline]
+    #[inline(always)]
     pub fn at(&self, time_s: f64) -> Option<PathAt> {
         let (index, fraction) = self.locate(time_s)?;
         let a = self.points.get(index)?;
         let b = self.points.get(index + 1).unwrap_or(a);
         Some(PathAt {
-            position: a.position + (b.position - a.position) * fraction,
+            position: Point3::from(a.position.coords + (b.position.coords - a.position.coords) * fraction),
             length_m: a.length_m + (b.length_m - a.length_m) * fraction,
             unreliable_s: a.unreliable_s + (b.unreliable_s - a.unreliable_s) * fraction,
         })
     }
 
     /// The stretch that holds `time_s`: index of the point before it and how far it is to the next, 0 to 1.
-    #[inline]
+    #[inline(always)]
     pub fn locate(&self, time_s: f64) -> Option<(usize, f64)> {
         if !(self.first_s - TIME_TOLERANCE_S..=self.last_s + TIME_TOLERANCE_S).contains(&time_s) {
             return None;
@@ -117,29 +117,20 @@ impl PathSearch<'_> {
             return Some((0, 0.0));
         }
         let time_s = time_s.clamp(self.first_s, self.last_s);
-        // At an even frame rate the first guess is right; from there the search widens in doubling strides.
-        let mut low = (((time_s - self.first_s) * self.points_per_s) as usize).min(last - 1);
-        let mut high = low + 1;
-        let mut stride = 1;
-        while self.points[low].time_s > time_s {
-            high = low;
-            low = low.saturating_sub(stride);
-            stride *= 2;
+        // At an even frame rate the guess is right or one beside it. Which one is left to arithmetic, since a processor
+        // could not foresee it.
+        let guess = (((time_s - self.first_s) * self.points_per_s) as usize).min(last - 1);
+        let early = usize::from(self.points[guess].time_s > time_s);
+        let late = usize::from(self.points[guess + 1].time_s < time_s);
+        let mut low = (guess + late).saturating_sub(early).min(last - 1);
+        if self.points[low].time_s > time_s || self.points[low + 1].time_s < time_s {
+            low = self
+                .points
+                .partition_point(|point| point.time_s <= time_s)
+                .clamp(1, last)
+                - 1;
         }
-        stride = 1;
-        while self.points[high].time_s < time_s {
-            low = high;
-            high = (high + stride).min(last);
-            stride *= 2;
-        }
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            if self.points[middle].time_s <= time_s {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
+        let high = low + 1;
         let (from, to) = (self.points[low].time_s, self.points[high].time_s);
         Some((low, (time_s - from) / (to - from)))
     }

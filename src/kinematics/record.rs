@@ -28,7 +28,7 @@ pub struct RecordStep {
 }
 
 impl RecordStep {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(start_s: f64, from: &PathAt, end_s: f64, to: &PathAt) -> Self {
         let displacement_in_world = to.position - from.position;
         let length_m = displacement_in_world.norm();
@@ -88,7 +88,7 @@ impl Trajectory {
 impl Iterator for RecordSteps<'_> {
     type Item = RecordStep;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<RecordStep> {
         let from = self.at?;
         let left_s = self.end_s - self.at_s;

@@ -118,6 +118,7 @@ proptest! {
         let drive = trajectory(samples.iter().copied());
         let (start_s, end_s) = window(&drive, a, b);
         prop_assume!(end_s - start_s > 1e-3);
+        prop_assume!(end_s - start_s <= 20.0);
         let mut times: Vec<f64> = (0..).map(|k| start_s + 0.5 * f64::from(k)).take_while(|t| *t < end_s - 1e-6).collect();
         times.push(end_s);
         let positions: Vec<_> = times.iter().map(|t| brute_position(&samples, *t).unwrap()).collect();
@@ -249,6 +250,48 @@ proptest! {
         let mut drive = drive;
         let _ = drive.push(sample(a, Point3::new(b, c, d)));
         drive.truncate_before(d);
+    }
+}
+
+#[test]
+fn a_long_window_is_summed_as_a_short_one() {
+    // A winding drive of 60 s with a stop, at an uneven frame rate, of which the beginning has been forgotten.
+    let mut random = StdRng::seed_from_u64(3);
+    let (mut time_s, mut driven_s) = (0.0f64, 0.0);
+    let mut drive = Trajectory::new();
+    while time_s < 70.0 {
+        let standing = (30.0..37.0).contains(&time_s);
+        let position = Point3::new(8.0 * driven_s, 20.0 * (0.3 * driven_s as f64).sin(), 0.0);
+        drive
+            .push(Sample {
+                standing,
+                ..sample(time_s, position)
+            })
+            .unwrap();
+        let dt = random.random_range(0.01..0.08);
+        time_s += dt;
+        driven_s += if standing { 0.0 } else { dt };
+    }
+    drive.truncate_before(9.3);
+    for (start_s, end_s) in [(9.3, 69.0), (10.0, 31.0), (33.0, 60.2), (12.34, 45.67), (30.5, 50.6)] {
+        let whole = traveled_distance_m(&drive, start_s, end_s).unwrap();
+        let half_s = 0.5 * (end_s - start_s);
+        let parts = [start_s, start_s + half_s].map(|from_s| {
+            // Short enough for the steps of record, also where the window is 60 s.
+            let third = |k: f64| from_s + half_s * k / 3.0;
+            (0..3)
+                .map(|k| {
+                    traveled_distance_m(&drive, third(f64::from(k)), third(f64::from(k + 1)))
+                        .unwrap()
+                        .value
+                })
+                .sum::<f64>()
+        });
+        let sum = parts[0] + parts[1];
+        assert!((whole.value / sum - 1.0).abs() < 5e-3, "{} {sum}", whole.value);
+        assert!(whole.value <= drive.path_length_m(start_s, end_s).unwrap() + 1e-9);
+        let shorter = traveled_distance_m(&drive, end_s - 20.0, end_s).unwrap();
+        assert!(whole.sigma > 0.5 * shorter.sigma && whole.sigma < 2.0 * shorter.sigma.max(0.3));
     }
 }
 

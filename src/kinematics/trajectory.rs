@@ -9,6 +9,7 @@ use nalgebra::{Matrix3, Point3, Vector3};
 use thiserror::Error;
 
 use super::path::{Path, PathPoint, PathSearch};
+use super::sums::Milestones;
 
 /// Times that differ by less than this, in seconds, are the same time: it absorbs the rounding of nanoseconds to `f64`.
 pub(crate) const TIME_TOLERANCE_S: f64 = 1e-6;
@@ -100,6 +101,7 @@ pub enum TrajectoryError {
 pub struct Trajectory {
     samples: VecDeque<Sample>,
     path: Path,
+    milestones: Milestones,
     relative_scale_sigma: f64,
 }
 
@@ -114,6 +116,7 @@ impl Trajectory {
         Self {
             samples: VecDeque::with_capacity(capacity),
             path: Path::with_capacity(capacity),
+            milestones: Milestones::default(),
             relative_scale_sigma: 0.0,
         }
     }
@@ -158,12 +161,14 @@ impl Trajectory {
             }
             _ => (0.0, 0.0),
         };
-        self.path.push(PathPoint {
+        let point = PathPoint {
             time_s: sample.time_s,
             position: sample.position_in_world,
             length_m,
             unreliable_s,
-        });
+        };
+        self.path.push(point);
+        self.milestones.push(&point);
         self.samples.push_back(sample);
         Ok(())
     }
@@ -179,12 +184,17 @@ impl Trajectory {
             self.path.pop_front();
             self.samples.pop_front();
         }
+        match self.start_s() {
+            Some(start_s) => self.milestones.truncate_before(start_s),
+            None => self.milestones.clear(),
+        }
     }
 
     /// Forgets all samples.
     pub fn clear(&mut self) {
         self.samples.clear();
         self.path.clear();
+        self.milestones.clear();
     }
 
     /// Number of samples.
@@ -286,5 +296,10 @@ impl Trajectory {
     /// A search on the path.
     pub(super) fn path_search(&self) -> PathSearch<'_> {
         self.path.search()
+    }
+
+    /// Running sums over steps of half a second.
+    pub(super) fn milestones(&self) -> &Milestones {
+        &self.milestones
     }
 }
