@@ -11,7 +11,9 @@ use crate::frame::{CaptureClock, FrameTime};
 use crate::kinematics::{KinematicState, ObjectState, Reliability};
 use crate::reconstruction::{PoseSource, View};
 use crate::results::FrameResults;
-use crate::stkit::{Answer, AnswerSource, AnswerValue, Question, Span, Subject, Task};
+use crate::stkit::{
+    Answer, AnswerSource, AnswerValue, Question, QuestionError, Span, SubjectName, Subjects, Task, TypedQuestion,
+};
 use crate::tracking::{Track, TrackStatus};
 
 /// Half-width of a 95 % interval of a normal distribution, in standard deviations.
@@ -293,155 +295,51 @@ pub enum AskError {
     /// Neither words nor a task.
     #[error("expected a question: `text` in words, or `task`; found neither")]
     Empty,
-    /// A task without whom it is about.
-    #[error("{task} needs {expected} id(s) in `subjects` or a `class_name`, found {found} id(s)")]
-    Subjects {
-        /// The task's code.
-        task: &'static str,
-        /// Ids it needs.
-        expected: usize,
-        /// Ids given.
-        found: usize,
-    },
-    /// A span that ends before it starts, or is not a number.
-    #[error("expected {expected}, found {found}")]
-    Span {
-        /// What was expected.
-        expected: &'static str,
-        /// What was found.
-        found: String,
-    },
-    /// `DT` without a clock hour.
-    #[error("TASK_DIRECTION_TIMESTAMP needs `clock_hour` from 1 to 12, found {found}")]
-    ClockHour {
-        /// What was found.
-        found: String,
-    },
+    /// Two times, or two ways of naming objects.
+    #[error("expected either `{0}` or `{1}`, found both")]
+    Both(&'static str, &'static str),
+    /// A task whose parts do not make a question.
+    #[error(transparent)]
+    Question(#[from] QuestionError),
 }
 
 /// The typed question of a request by task; `None` for one in words only.
 pub fn question(request: &proto::AskRequest) -> Result<Option<Question>, AskError> {
-    let Some(task) = (match request.task() {
-        proto::Task::Unspecified => None,
-        proto::Task::TraveledDistance => Some(Task::TraveledDistance),
-        proto::Task::TravelingSpeed => Some(Task::TravelingSpeed),
-        proto::Task::MovementDirection => Some(Task::MovementDirection),
-        proto::Task::DirectionTimestamp => Some(Task::DirectionTimestamp),
-        proto::Task::TraveledDistanceComparison => Some(Task::TraveledDistanceComparison),
-        proto::Task::TravelingSpeedComparison => Some(Task::TravelingSpeedComparison),
-        proto::Task::MovementDirectionComparison => Some(Task::MovementDirectionComparison),
-    }) else {
-        return if request.text.trim().is_empty() {
-            Err(AskError::Empty)
-        } else {
-            Ok(None)
-        };
+    let task = match request.task() {
+        proto::Task::Unspecified if request.text.trim().is_empty() => return Err(AskError::Empty),
+        proto::Task::Unspecified => return Ok(None),
+        proto::Task::TraveledDistance => Task::TraveledDistance,
+        proto::Task::TravelingSpeed => Task::TravelingSpeed,
+        proto::Task::MovementDirection => Task::MovementDirection,
+        proto::Task::DirectionTimestamp => Task::DirectionTimestamp,
+        proto::Task::TraveledDistanceComparison => Task::TraveledDistanceComparison,
+        proto::Task::TravelingSpeedComparison => Task::TravelingSpeedComparison,
+        proto::Task::MovementDirectionComparison => Task::MovementDirectionComparison,
     };
-    let subjects = subjects(request, task)?;
-    let span = span(request)?;
-    let clock_hour = match request.clock_hour {
-        Some(hour @ 1..=12) => Some(hour as u8),
-        None if task != Task::DirectionTimestamp => None,
-        other => {
-            return Err(AskError::ClockHour {
-                found: other.map_or_else(|| "nothing".to_owned(), |hour| hour.to_string()),
-            });
-        }
+    let subjects = match (request.subjects.as_slice(), request.class_name.trim()) {
+        (ids, "") => ids.iter().copied().map(SubjectName::Id).collect(),
+        ([], class_name) => vec![SubjectName::Name(class_name.to_owned())],
+        _ => return Err(AskError::Both("subjects", "class_name")),
     };
-    let text = if request.text.trim().is_empty() {
-        wording(task, &subjects, span, clock_hour, request.inverted)
-    } else {
-        request.text.trim().to_owned()
+    let span = match (request.last_s, request.between) {
+        (None, None) => Span::Window,
+        (Some(last_s), None) => Span::LastSeconds(last_s),
+        (None, Some(between)) => Span::Between(between.start_s, between.end_s),
+        (Some(_), Some(_)) => return Err(AskError::Both("last_s", "between")),
     };
-    Ok(Some(Question {
-        text,
-        task: Some(task),
-        subjects,
+    let mut question = TypedQuestion {
+        task,
+        subjects: Subjects::Many(subjects),
         span,
-        clock_hour,
+        // What does not fit is no clock hour either, and refused as such.
+        clock_hour: request.clock_hour.map(|hour| u8::try_from(hour).unwrap_or(u8::MAX)),
         inverted: request.inverted,
-    }))
-}
-
-fn subjects(request: &proto::AskRequest, task: Task) -> Result<Vec<Subject>, AskError> {
-    if !request.class_name.is_empty() && request.subjects.is_empty() {
-        return Ok(vec![Subject::Class(request.class_name.clone())]);
     }
-    if request.subjects.len() != task.subjects() {
-        return Err(AskError::Subjects {
-            task: task.code(),
-            expected: task.subjects(),
-            found: request.subjects.len(),
-        });
+    .into_question()?;
+    if !request.text.trim().is_empty() {
+        question.text = request.text.trim().to_owned();
     }
-    Ok(request.subjects.iter().copied().map(Subject::Id).collect())
-}
-
-fn span(request: &proto::AskRequest) -> Result<Span, AskError> {
-    match (request.last_s, request.between) {
-        (None, None) => Ok(Span::Window),
-        (Some(last_s), None) if last_s.is_finite() && last_s > 0.0 => Ok(Span::LastSeconds(last_s)),
-        (Some(last_s), None) => Err(AskError::Span {
-            expected: "`last_s` above 0",
-            found: last_s.to_string(),
-        }),
-        (None, Some(proto::TimeRange { start_s, end_s }))
-            if start_s.is_finite() && end_s.is_finite() && start_s < end_s =>
-        {
-            Ok(Span::Between(start_s, end_s))
-        }
-        (None, Some(proto::TimeRange { start_s, end_s })) => Err(AskError::Span {
-            expected: "`between` with start_s before end_s",
-            found: format!("{start_s} to {end_s}"),
-        }),
-        (Some(_), Some(_)) => Err(AskError::Span {
-            expected: "either `last_s` or `between`",
-            found: "both".to_owned(),
-        }),
-    }
-}
-
-fn wording(task: Task, subjects: &[Subject], span: Span, clock_hour: Option<u8>, inverted: bool) -> String {
-    let name = |subject: &Subject| match subject {
-        Subject::Id(id) => format!("object {id}"),
-        Subject::Class(class) => format!("each {class}"),
-        Subject::Marked(mark) => format!("the object marked {mark}"),
-        Subject::Any => "each object".to_owned(),
-    };
-    let first = subjects.first().map(name).unwrap_or_default();
-    let both = subjects.iter().map(name).collect::<Vec<_>>().join(" or ");
-    let when = match span {
-        Span::Window => String::new(),
-        Span::LastSeconds(seconds) => format!(" in the last {seconds} seconds"),
-        Span::Between(start, end) => format!(" between {start} s and {end} s"),
-        Span::Since(start) => format!(" since {start} s"),
-    };
-    match task {
-        Task::TraveledDistance => format!("How far did {first} travel{when}?"),
-        Task::TravelingSpeed => format!("How fast did {first} travel{when}?"),
-        Task::MovementDirection => format!("In which clock direction did {first} move at the end{when}?"),
-        Task::DirectionTimestamp => {
-            let hour = clock_hour.unwrap_or_default();
-            format!("When did {first} move toward {hour} o'clock{when}?")
-        }
-        Task::TraveledDistanceComparison => {
-            let more = if inverted { "less far" } else { "farther" };
-            format!("Which travelled {more}{when}, {both}?")
-        }
-        Task::TravelingSpeedComparison => {
-            let more = if inverted { "slower" } else { "faster" };
-            format!("Which was {more}{when}, {both}?")
-        }
-        Task::MovementDirectionComparison => {
-            let same = if inverted {
-                "different directions"
-            } else {
-                "the same direction"
-            };
-            let both = subjects.iter().map(name).collect::<Vec<_>>().join(" and ");
-            format!("Did {both} move in {same}{when}?")
-        }
-    }
+    Ok(Some(question))
 }
 
 #[cfg(test)]
@@ -456,7 +354,7 @@ mod tests {
     use crate::detection::{BoundingBox, ClassLabel};
     use crate::kinematics::UnreliableReason;
     use crate::reconstruction::ReconstructionHealth;
-    use crate::stkit::{Interval, Timings};
+    use crate::stkit::{Interval, Subject, Timings};
     use crate::wire::codec::{Encoding, WireMessage, encode_tracks};
 
     fn state(vx: f64, vy: f64, sigma: f64) -> KinematicState {
@@ -469,7 +367,7 @@ mod tests {
         }
     }
 
-    pub(crate) fn frame() -> FrameResults {
+    fn frame() -> FrameResults {
         let time = FrameTime {
             pts_ns: 4_000_000_000,
             capture_utc_ns: Some(1_700_000_000_000_000_001),
@@ -636,36 +534,36 @@ mod tests {
             ..Default::default()
         };
         let typed = question(&request).unwrap().unwrap();
+        assert_eq!(typed.task, Some(Task::TraveledDistance));
         assert_eq!(typed.subjects, [Subject::Id(3)]);
         assert_eq!(typed.span, Span::LastSeconds(10.0));
-        assert_eq!(typed.text, "How far did object 3 travel in the last 10 seconds?");
+        assert!(typed.text.contains("object 3"), "{}", typed.text);
     }
 
     #[test]
     fn a_request_that_makes_no_sense_says_why() {
         assert_eq!(question(&proto::AskRequest::default()), Err(AskError::Empty));
-        let two = proto::AskRequest {
-            task: proto::Task::TravelingSpeedComparison.into(),
+        let error = |request: proto::AskRequest| question(&request).unwrap_err().to_string();
+        let task = |task: proto::Task| proto::AskRequest {
+            task: task.into(),
             subjects: vec![3],
             ..Default::default()
         };
-        assert_eq!(
-            question(&two).unwrap_err().to_string(),
-            "TSC needs 2 id(s) in `subjects` or a `class_name`, found 1 id(s)"
-        );
+        assert!(error(task(proto::Task::TravelingSpeedComparison)).contains("two objects"));
         let never = proto::AskRequest {
-            task: proto::Task::TraveledDistance.into(),
-            subjects: vec![3],
             last_s: Some(f64::NAN),
-            ..Default::default()
+            ..task(proto::Task::TraveledDistance)
         };
-        assert!(question(&never).is_err());
-        let no_hour = proto::AskRequest {
-            task: proto::Task::DirectionTimestamp.into(),
-            subjects: vec![3],
+        assert!(error(never).contains("time"));
+        let thirteen = proto::AskRequest {
             clock_hour: Some(13),
-            ..Default::default()
+            ..task(proto::Task::DirectionTimestamp)
         };
-        assert!(question(&no_hour).unwrap_err().to_string().ends_with("found 13"));
+        assert!(error(thirteen).contains("13"));
+        let both = proto::AskRequest {
+            class_name: "car".into(),
+            ..task(proto::Task::TraveledDistance)
+        };
+        assert_eq!(error(both), "expected either `subjects` or `class_name`, found both");
     }
 }
