@@ -11,6 +11,7 @@ use crate::stkit::{Answer, Question};
 const ANSWERS: &str = "kinestream-answers";
 const ASK: &str = "kinestream-ask";
 const SOURCE_STATE: &str = "kinestream-source-state";
+const MODEL: &str = "kinestream-model";
 
 /// Upstream: a question about the stream, from `kinepublish` (or an application) to `kinevlm`. The answer comes down the
 /// pipeline with `question_id` equal to `id`.
@@ -188,6 +189,41 @@ impl SourceState {
     }
 }
 
+/// Downstream and sticky: the model that serves a stage, from that stage to `kinepublish`. A later one for the same stage
+/// replaces it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// The stage, e.g. `detection`.
+    pub stage: String,
+    /// The model's name, e.g. `yolox-nano`.
+    pub name: String,
+    /// Where it runs, e.g. `cpu`; empty when unknown.
+    pub device: String,
+}
+
+impl Model {
+    /// The event that carries it downstream.
+    pub fn to_event(&self) -> ::gst::Event {
+        // Sticky custom events are kept by name: each stage needs its own.
+        let fields = ::gst::Structure::builder(format!("{MODEL}-{}", self.stage))
+            .field("stage", &self.stage)
+            .field("name", &self.name)
+            .field("device", &self.device)
+            .build();
+        ::gst::event::CustomDownstreamSticky::new(fields)
+    }
+
+    /// The model in `event`; `None` when the event is another one.
+    pub fn from_event(event: &::gst::EventRef) -> Option<Self> {
+        let fields = event.structure().filter(|fields| fields.name().starts_with(MODEL))?;
+        Some(Self {
+            stage: fields.get("stage").ok()?,
+            name: fields.get("name").ok()?,
+            device: fields.get("device").unwrap_or_default(),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -234,5 +270,19 @@ mod tests {
         for status in SourceStatus::ALL {
             assert_eq!(SourceStatus::from_name(status.as_str()), Some(status));
         }
+    }
+
+    #[test]
+    fn a_model_survives_the_event() {
+        ::gst::init().unwrap();
+        let model = Model {
+            stage: "detection".to_owned(),
+            name: "yolox-nano".to_owned(),
+            device: "cpu".to_owned(),
+        };
+        let event = model.to_event();
+        assert!(event.is_downstream() && event.is_sticky());
+        assert_eq!(Model::from_event(&event), Some(model));
+        assert_eq!(SourceState::from_event(&event), None);
     }
 }

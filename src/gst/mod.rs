@@ -7,6 +7,8 @@ pub mod frame_clock;
 pub mod in_place;
 pub mod kinemotion;
 pub mod kineoverlay;
+#[cfg(feature = "zenoh")]
+pub mod kinepublish;
 pub mod kinerecon;
 pub mod kinesrc;
 pub mod kinetrack;
@@ -22,6 +24,8 @@ pub fn register(plugin: Option<&::gst::Plugin>) -> Result<(), glib::BoolError> {
     kinetrack::register(plugin)?;
     kinemotion::register(plugin)?;
     kinevlm::register(plugin)?;
+    #[cfg(feature = "zenoh")]
+    kinepublish::register(plugin)?;
     kineoverlay::register(plugin)?;
     Ok(())
 }
