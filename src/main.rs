@@ -1,5 +1,5 @@
 //! The `kinestream` command.
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<std::process::ExitCode> {
     kinestream::cli::main()
 }

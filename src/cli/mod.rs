@@ -3,8 +3,11 @@
 mod ask;
 mod doctor;
 mod eval;
+mod network;
 mod run;
 mod watch;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -35,7 +38,7 @@ pub(crate) enum Format {
 }
 
 /// Parses the command line and runs the subcommand.
-pub fn main() -> anyhow::Result<()> {
+pub fn main() -> anyhow::Result<ExitCode> {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("KINESTREAM_LOG")
@@ -46,8 +49,9 @@ pub fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Run(args) => run::run(args),
         Command::Watch(args) => watch::run(args),
-        Command::Ask(args) => ask::run(args),
+        Command::Ask(args) => return ask::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Doctor(args) => doctor::run(args),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
