@@ -53,7 +53,7 @@ fn queries(criterion: &mut Criterion) {
     let windows = windows(&trajectory);
     let mut group = criterion.benchmark_group("60 s at 30 Hz");
     let mut bench = |name: &str, query: &dyn Fn(f64, f64) -> f64| {
-        group.bench_function(&format!("{name}, any window"), |bencher| {
+        group.bench_function(format!("{name}, any window"), |bencher| {
             let mut next = 0;
             bencher.iter(|| {
                 next = (next + 1) % windows.len();
@@ -61,7 +61,7 @@ fn queries(criterion: &mut Criterion) {
                 query(black_box(start_s), black_box(end_s))
             });
         });
-        group.bench_function(&format!("{name}, whole store"), |bencher| {
+        group.bench_function(format!("{name}, whole store"), |bencher| {
             let (start_s, end_s) = windows[0];
             bencher.iter(|| query(black_box(start_s), black_box(end_s)));
         });

@@ -257,11 +257,11 @@ proptest! {
 fn a_long_window_is_summed_as_a_short_one() {
     // A winding drive of 60 s with a stop, at an uneven frame rate, of which the beginning has been forgotten.
     let mut random = StdRng::seed_from_u64(3);
-    let (mut time_s, mut driven_s) = (0.0f64, 0.0);
+    let (mut time_s, mut driven_s) = (0.0f64, 0.0f64);
     let mut drive = Trajectory::new();
     while time_s < 70.0 {
         let standing = (30.0..37.0).contains(&time_s);
-        let position = Point3::new(8.0 * driven_s, 20.0 * (0.3 * driven_s as f64).sin(), 0.0);
+        let position = Point3::new(8.0 * driven_s, 20.0 * (0.3 * driven_s).sin(), 0.0);
         drive
             .push(Sample {
                 standing,
