@@ -16,6 +16,7 @@ pub mod kinevlm;
 pub mod metadata;
 pub mod picture;
 pub mod regions;
+pub mod rtsp_server;
 
 /// Registers every element, for a plugin or (with `None`) for this process only.
 pub fn register(plugin: Option<&::gst::Plugin>) -> Result<(), glib::BoolError> {
