@@ -163,7 +163,7 @@ impl InPlace {
             ::gst::element_error!(
                 element.upcast_ref::<::gst::Element>(),
                 ::gst::StreamError::Format,
-                ["a picture needs at least one pixel, found caps {caps}"]
+                ("a picture needs at least one pixel, found caps {caps}")
             );
             return false;
         }
@@ -252,7 +252,7 @@ impl InPlace {
             let mut state = self.state();
             let Some(info) = state.info.clone() else {
                 drop(state);
-                ::gst::element_error!(element, ::gst::CoreError::Negotiation, ["a frame came before its caps"]);
+                ::gst::element_error!(element, ::gst::CoreError::Negotiation, ("a frame came before its caps"));
                 return Err(::gst::FlowError::NotNegotiated);
             };
             let time = match metadata::results(buffer) {
@@ -266,7 +266,7 @@ impl InPlace {
             ::gst::element_warning!(
                 element,
                 ::gst::StreamError::Format,
-                ["frames without time stamps: speeds rest on the nominal frame rate"]
+                ("frames without time stamps: speeds rest on the nominal frame rate")
             );
         }
         let Some(time) = time else {
@@ -323,7 +323,7 @@ impl InPlace {
             ::gst::element_error!(
                 element,
                 ::gst::StreamError::Failed,
-                ["results cannot be attached: {error}"]
+                ("results cannot be attached: {error}")
             );
             ::gst::FlowError::Error
         })?;

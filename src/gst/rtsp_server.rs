@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::gst::glib;
 use ::gst::prelude::*;
@@ -16,7 +16,8 @@ use ::gst_rtsp_server::prelude::*;
 use thiserror::Error;
 
 /// Longest time that reading a file may stand still.
-const READ_TIMEOUT: ClockTime = ClockTime::from_seconds(30);
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+const POLL: ClockTime = ClockTime::from_mseconds(100);
 
 /// Why a file cannot be served.
 #[derive(Debug, Error)]
@@ -215,26 +216,29 @@ impl Clip {
         let pipeline = ::gst::Pipeline::new();
         let sink = ::gst_app::AppSink::builder().sync(false).max_buffers(16).build();
         pipeline.add(&sink)?;
-        let wanted: ::gst::Caps = ["video/x-h264", "video/x-h265", "video/x-raw"]
-            .into_iter()
-            .map(::gst::Structure::new_empty)
-            .collect();
         let source = ::gst::ElementFactory::make("uridecodebin")
             .property("uri", uri.as_str())
-            .property("caps", wanted)
-            .property("expose-all-streams", false)
             .build()?;
+        // What can be sent as it is is not decoded, nor is sound.
+        source.connect("autoplug-continue", false, |args| {
+            let caps = args.get(2)?.get::<::gst::Caps>().ok()?;
+            let name = caps.structure(0)?.name();
+            let done = ["video/x-h264", "video/x-h265", "audio/", "text/", "subpicture/"];
+            Some((!done.iter().any(|kind| name.starts_with(kind))).to_value())
+        });
         pipeline.add(&source)?;
         let (weak_pipeline, weak_sink) = (pipeline.downgrade(), sink.downgrade());
         source.connect_pad_added(move |source, pad| {
             let (Some(pipeline), Some(sink)) = (weak_pipeline.upgrade(), weak_sink.upgrade()) else {
                 return;
             };
-            if sink.static_pad("sink").is_none_or(|sink| sink.is_linked()) {
+            let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+            let video = caps.structure(0).is_some_and(|s| s.name().starts_with("video/"));
+            if !video || sink.static_pad("sink").is_none_or(|sink| sink.is_linked()) {
                 return;
             }
             if let Err(error) = link_tail(&pipeline, pad, &sink) {
-                ::gst::element_error!(source, ::gst::CoreError::Negotiation, ["{error}"]);
+                ::gst::element_error!(source, ::gst::CoreError::Negotiation, ("{error}"));
             }
         });
         let units = collect(&pipeline, &sink).map_err(&failed);
@@ -254,11 +258,11 @@ impl Clip {
 fn link_tail(pipeline: &::gst::Pipeline, pad: &::gst::Pad, sink: &::gst_app::AppSink) -> Result<(), glib::BoolError> {
     let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
     let description = match caps.structure(0).map(|s| s.name().as_str()) {
-        Some("video/x-h264") => "h264parse ! video/x-h264,stream-format=byte-stream,alignment=au",
-        Some("video/x-h265") => "h265parse ! video/x-h265,stream-format=byte-stream,alignment=au",
+        Some("video/x-h264") => "h264parse ! capsfilter caps=video/x-h264,stream-format=byte-stream,alignment=au",
+        Some("video/x-h265") => "h265parse ! capsfilter caps=video/x-h265,stream-format=byte-stream,alignment=au",
         _ => {
-            "videoconvert ! x264enc tune=zerolatency speed-preset=veryfast key-int-max=30 \
-             ! h264parse ! video/x-h264,stream-format=byte-stream,alignment=au"
+            "videoconvert ! capsfilter caps=video/x-raw,format=I420 ! x264enc tune=zerolatency speed-preset=veryfast key-int-max=30 \
+             ! h264parse ! capsfilter caps=video/x-h264,stream-format=byte-stream,alignment=au"
         }
     };
     let tail = ::gst::parse::bin_from_description(description, true)
@@ -276,10 +280,8 @@ fn link_tail(pipeline: &::gst::Pipeline, pad: &::gst::Pad, sink: &::gst_app::App
 
 /// All access units of the file, counted from its first.
 fn collect(pipeline: &::gst::Pipeline, sink: &::gst_app::AppSink) -> Result<(::gst::Caps, Vec<AccessUnit>), String> {
-    let bus_error = || {
-        let message = pipeline
-            .bus()?
-            .timed_pop_filtered(ClockTime::from_mseconds(500), &[::gst::MessageType::Error])?;
+    let bus_error = |wait: ClockTime| {
+        let message = pipeline.bus()?.timed_pop_filtered(wait, &[::gst::MessageType::Error])?;
         match message.view() {
             ::gst::MessageView::Error(error) => Some(error.error().to_string()),
             _ => None,
@@ -287,19 +289,24 @@ fn collect(pipeline: &::gst::Pipeline, sink: &::gst_app::AppSink) -> Result<(::g
     };
     pipeline
         .set_state(::gst::State::Playing)
-        .map_err(|error| bus_error().unwrap_or_else(|| error.to_string()))?;
+        .map_err(|error| bus_error(POLL).unwrap_or_else(|| error.to_string()))?;
     let mut found: Vec<(i64, i64, Option<ClockTime>, ::gst::Buffer)> = Vec::new();
     let mut caps = None;
+    let mut newest = Instant::now();
     loop {
-        let Some(sample) = sink.try_pull_sample(READ_TIMEOUT) else {
-            if let Some(error) = bus_error() {
+        let Some(sample) = sink.try_pull_sample(POLL) else {
+            if let Some(error) = bus_error(ClockTime::ZERO) {
                 return Err(error);
             }
             if sink.is_eos() {
                 break;
             }
-            return Err(format!("reading stood still for {} s", READ_TIMEOUT.seconds()));
+            if newest.elapsed() > READ_TIMEOUT {
+                return Err(format!("reading stood still for {} s", READ_TIMEOUT.as_secs()));
+            }
+            continue;
         };
+        newest = Instant::now();
         let Some(buffer) = sample.buffer_owned() else { continue };
         caps = caps.or_else(|| sample.caps_owned());
         let running_ns = |time: Option<ClockTime>| -> Option<i64> {

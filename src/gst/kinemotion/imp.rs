@@ -160,7 +160,7 @@ impl BaseTransformImpl for KineMotion {
         let settings = locked(&self.settings).clone();
         let priors = match settings.priors.as_deref().filter(|path| !path.is_empty()) {
             Some(path) => ClassPriors::load(Path::new(path))
-                .map_err(|error| ::gst::error_msg!(::gst::ResourceError::Settings, ["{error}"]))?,
+                .map_err(|error| ::gst::error_msg!(::gst::ResourceError::Settings, ("{error}")))?,
             None => ClassPriors::default(),
         };
         let engine = MotionEngine::new(MotionSettings {
@@ -227,7 +227,7 @@ impl BaseTransformImpl for KineMotion {
             let mut slot = locked(&self.worker);
             let worker = slot.as_mut().ok_or(::gst::FlowError::Flushing)?;
             if let Err(message) = worker.estimate(&mut frame) {
-                ::gst::element_error!(element, ::gst::StreamError::Failed, ["{message}"]);
+                ::gst::element_error!(element, ::gst::StreamError::Failed, ("{message}"));
                 return Err(::gst::FlowError::Error);
             }
         }

@@ -241,7 +241,7 @@ impl BaseTransformImpl for KineRecon {
         match view {
             Ok(view) => frame.results_mut().view = Some(Arc::new(view)),
             Err(message) => {
-                ::gst::element_error!(element, ::gst::StreamError::Failed, ["{message}"]);
+                ::gst::element_error!(element, ::gst::StreamError::Failed, ("{message}"));
                 return Err(::gst::FlowError::Error);
             }
         }
@@ -259,7 +259,7 @@ impl KineRecon {
 
 impl Worker {
     fn load(settings: &Settings) -> Result<Self, ::gst::ErrorMessage> {
-        let failed = |error: &dyn std::fmt::Display| ::gst::error_msg!(::gst::ResourceError::Settings, ["{error}"]);
+        let failed = |error: &dyn std::fmt::Display| ::gst::error_msg!(::gst::ResourceError::Settings, ("{error}"));
         let camera = settings
             .camera
             .as_deref()

@@ -413,11 +413,11 @@ impl KineSrc {
     fn start(&self) -> Result<(), ::gst::ErrorMessage> {
         let settings = lock(&self.settings).clone();
         let location = Location::parse(&settings.uri)
-            .map_err(|error| ::gst::error_msg!(::gst::ResourceError::NotFound, ["{error}"]))?;
+            .map_err(|error| ::gst::error_msg!(::gst::ResourceError::NotFound, ("{error}")))?;
         let chain = self.chain().ok_or_else(|| {
             ::gst::error_msg!(
                 ::gst::CoreError::MissingPlugin,
-                ["videoconvert or queue is missing: install GStreamer's base plugins"]
+                ("videoconvert or queue is missing: install GStreamer's base plugins")
             )
         })?;
         for counter in [&*self.arrived, &*self.passed, &self.reconnects] {
@@ -426,7 +426,7 @@ impl KineSrc {
         *lock(&self.timeline) = Timeline::default();
         *lock(&self.segment_sent) = false;
         *lock(&self.state) = None;
-        let failed = |error: glib::BoolError| ::gst::error_msg!(::gst::ResourceError::OpenRead, ["{error}"]);
+        let failed = |error: glib::BoolError| ::gst::error_msg!(::gst::ResourceError::OpenRead, ("{error}"));
         let running = match &location {
             Location::Camera { uri } => {
                 let patience = Patience {
@@ -445,23 +445,24 @@ impl KineSrc {
                 let name = self.obj().name();
                 Running::Watched(
                     Supervisor::start(&name, location.shown(), patience, pulse, camera).map_err(|error| {
-                        ::gst::error_msg!(::gst::ResourceError::Failed, ["the watchdog cannot start: {error}"])
+                        ::gst::error_msg!(::gst::ResourceError::Failed, ("the watchdog cannot start: {error}"))
                     })?,
                 )
             }
             Location::Stream { uri } => {
-                let source = self.decoder(uri, None).map_err(failed)?;
+                let source = self.stream(uri).map_err(failed)?;
                 self.obj().add(&source).map_err(failed)?;
                 Running::Plain(source)
             }
             Location::Launch { fragment } => {
-                let source = ::gst::parse::bin_from_description(fragment, true).map_err(|error| {
-                    ::gst::error_msg!(::gst::ResourceError::OpenRead, ["launch:{fragment}: {error}"])
-                })?;
+                let source =
+                    ::gst::parse::bin_from_description(&format!("{fragment} ! identity"), true).map_err(|error| {
+                        ::gst::error_msg!(::gst::ResourceError::OpenRead, ("launch:{fragment}: {error}"))
+                    })?;
                 let pad = source.src_pads().into_iter().next().ok_or_else(|| {
                     ::gst::error_msg!(
                         ::gst::ResourceError::OpenRead,
-                        ["launch:{fragment}: expected an unlinked source pad at the end, found none"]
+                        ("launch:{fragment}: expected an unlinked source pad at the end, found none")
                     )
                 })?;
                 self.obj().add(&source).map_err(failed)?;
@@ -471,7 +472,7 @@ impl KineSrc {
                         let _ = self.obj().remove(&source);
                         ::gst::error_msg!(
                             ::gst::ResourceError::OpenRead,
-                            ["launch:{fragment}: expected raw video at the end, the link failed: {error}"]
+                            ("launch:{fragment}: expected raw video at the end, the link failed: {error}")
                         )
                     })?;
                 Running::Plain(source.upcast())
@@ -519,33 +520,78 @@ impl KineSrc {
             .set_property_from_str("leaky", if live { "downstream" } else { "no" });
     }
 
-    /// A `uridecodebin` for `uri` whose first video stream is linked to the chain when it appears.
-    fn decoder(&self, uri: &str, pulse: Option<&Arc<Pulse>>) -> Result<::gst::Element, glib::BoolError> {
+    /// What decodes a file or another stream that is opened once; its first video is linked to the chain.
+    fn stream(&self, uri: &str) -> Result<::gst::Element, glib::BoolError> {
         let source = ::gst::ElementFactory::make("uridecodebin")
             .property("uri", uri)
-            .property("caps", ::gst::Caps::new_empty_simple("video/x-raw"))
-            .property("expose-all-streams", false)
             .build()?;
-        let settings = lock(&self.settings).clone();
-        let answered = pulse.cloned();
-        source.connect("source-setup", false, move |args| {
-            if let Some(inner) = args.get(1).and_then(|value| value.get::<::gst::Element>().ok()) {
-                set_up_rtsp(&inner, &settings, answered.as_ref());
-            }
-            None
-        });
+        leave_sound_encoded(&source);
         let weak = self.downgrade();
         source.connect_pad_added(move |_, pad| {
-            let Some(chain) = weak.upgrade().and_then(|this| this.chain()) else {
-                return;
-            };
-            if let Some(sink) = chain.convert.static_pad("sink").filter(|sink| !sink.is_linked())
+            if let Some(this) = weak.upgrade() {
+                this.link_to_chain(pad);
+            }
+        });
+        Ok(source)
+    }
+
+    /// One connection to a camera: its source and a decoder in a bin. Unlike `uridecodebin` the bin is live from the start,
+    /// and can be started and thrown away at any time.
+    fn connection(&self, uri: &str, pulse: &Arc<Pulse>) -> Result<::gst::Element, glib::BoolError> {
+        let bin = ::gst::Bin::new();
+        let source = ::gst::Element::make_from_uri(::gst::URIType::Src, uri, None)
+            .map_err(|error| glib::bool_error!("{error}"))?;
+        let decoder = ::gst::ElementFactory::make("decodebin").build()?;
+        leave_sound_encoded(&decoder);
+        bin.add_many([&source, &decoder])?;
+        set_up_rtsp(&source, &lock(&self.settings).clone());
+        if source.static_pad("src").is_some() {
+            source.link(&decoder)?;
+        }
+        let (answered, weak_decoder) = (Arc::clone(pulse), decoder.downgrade());
+        source.connect_pad_added(move |_, pad| {
+            answered.answered();
+            if let Some(sink) = weak_decoder.upgrade().and_then(|decoder| decoder.static_pad("sink"))
+                && !sink.is_linked()
                 && let Err(error) = pad.link(&sink)
             {
                 ::gst::warning!(CAT, obj = pad, "not linked: {error}");
             }
+            // Ask for a key frame, so that the first picture need not wait for the camera's own.
+            pad.send_event(
+                ::gst_video::UpstreamForceKeyUnitEvent::builder()
+                    .all_headers(true)
+                    .build(),
+            );
         });
-        Ok(source)
+        let (weak, weak_bin) = (self.downgrade(), bin.downgrade());
+        decoder.connect_pad_added(move |_, pad| {
+            let (Some(this), Some(bin)) = (weak.upgrade(), weak_bin.upgrade()) else {
+                return;
+            };
+            let linked = ::gst::GhostPad::with_target(pad).and_then(|ghost| {
+                ghost.set_active(true)?;
+                bin.add_pad(&ghost)?;
+                Ok(ghost)
+            });
+            match linked {
+                Ok(ghost) => this.link_to_chain(ghost.upcast_ref()),
+                Err(error) => ::gst::warning!(CAT, obj = pad, "not linked: {error}"),
+            }
+        });
+        Ok(bin.upcast())
+    }
+
+    /// Links the first video that appears; sound and further videos stay unlinked.
+    fn link_to_chain(&self, pad: &::gst::Pad) {
+        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+        let video = caps.structure(0).is_some_and(|s| s.name().starts_with("video/"));
+        let sink = self.chain().and_then(|chain| chain.convert.static_pad("sink"));
+        if let Some(sink) = sink.filter(|sink| video && !sink.is_linked())
+            && let Err(error) = pad.link(&sink)
+        {
+            ::gst::warning!(CAT, obj = pad, "not linked: {error}");
+        }
     }
 
     /// Everything that enters the chain.
@@ -641,8 +687,20 @@ impl KineSrc {
     }
 }
 
+/// Sound and subtitles are not decoded: nobody takes them.
+fn leave_sound_encoded(decoder: &::gst::Element) {
+    decoder.connect("autoplug-continue", false, |args| {
+        let caps = args.get(2)?.get::<::gst::Caps>().ok()?;
+        let name = caps.structure(0)?.name();
+        let left = ["audio/", "text/", "subpicture/"]
+            .iter()
+            .any(|kind| name.starts_with(kind));
+        Some((!left).to_value())
+    });
+}
+
 /// The settings of `rtspsrc`, where the source is one.
-fn set_up_rtsp(source: &::gst::Element, settings: &Settings, answered: Option<&Arc<Pulse>>) {
+fn set_up_rtsp(source: &::gst::Element, settings: &Settings) {
     if source.factory().is_none_or(|factory| factory.name() != "rtspsrc") {
         return;
     }
@@ -663,18 +721,6 @@ fn set_up_rtsp(source: &::gst::Element, settings: &Settings, answered: Option<&A
         let media = caps.structure(0).and_then(|s| s.get::<String>("media").ok());
         Some((media.as_deref() == Some("video")).to_value())
     });
-    let answered = answered.cloned();
-    source.connect_pad_added(move |_, pad| {
-        if let Some(pulse) = &answered {
-            pulse.answered();
-        }
-        // Ask for a key frame, so that the first picture need not wait for the camera's own.
-        pad.send_event(
-            ::gst_video::UpstreamForceKeyUnitEvent::builder()
-                .all_headers(true)
-                .build(),
-        );
-    });
 }
 
 /// One camera's connection, in the hands of the watchdog.
@@ -690,7 +736,7 @@ impl Camera for Connection {
         let element = self.element.upgrade().ok_or("the element is gone")?;
         let this = element.imp();
         let source = this
-            .decoder(&self.uri, Some(&self.pulse))
+            .connection(&self.uri, &self.pulse)
             .map_err(|error| error.to_string())?;
         // The bin neither waits for a camera nor fails with it.
         source.set_locked_state(true);

@@ -174,7 +174,7 @@ impl BaseTransformImpl for KineTrack {
     fn start(&self) -> Result<(), ::gst::ErrorMessage> {
         let settings = locked(&self.settings).clone();
         let worker = Worker::load(&settings)
-            .map_err(|message| ::gst::error_msg!(::gst::ResourceError::Settings, ["{message}"]))?;
+            .map_err(|message| ::gst::error_msg!(::gst::ResourceError::Settings, ("{message}")))?;
         self.common.start();
         *locked(&self.swap) = Swap::None;
         *locked(&self.worker) = Some(worker);
@@ -230,7 +230,7 @@ impl BaseTransformImpl for KineTrack {
         };
         self.track(buffer, &mut frame).map_err(|error| {
             if let Some(message) = error.message {
-                ::gst::element_error!(element, ::gst::StreamError::Failed, ["{message}"]);
+                ::gst::element_error!(element, ::gst::StreamError::Failed, ("{message}"));
             }
             error.flow
         })?;
@@ -321,7 +321,7 @@ impl KineTrack {
                         ::gst::element_warning!(
                             element,
                             ::gst::ResourceError::Settings,
-                            ["the old detector goes on: {message}"]
+                            ("the old detector goes on: {message}")
                         );
                     }
                 }
