@@ -24,6 +24,9 @@ static CAT: LazyLock<::gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
+/// Ends an event in a probe. `Drop` would do the same, but GStreamer 1.22 then unrefs an event that the binding took already.
+const SWALLOW: ::gst::PadProbeReturn = ::gst::PadProbeReturn::Handled;
+
 /// Frames that a file's decoder may be ahead.
 const FILE_QUEUE_FRAMES: u32 = 4;
 
@@ -612,18 +615,18 @@ impl KineSrc {
                 ::gst::EventView::Segment(segment) => {
                     lock(&self.timeline).set_segment(segment.segment());
                     if std::mem::replace(&mut *lock(&self.segment_sent), true) {
-                        return ::gst::PadProbeReturn::Drop;
+                        return SWALLOW;
                     }
                     let own = ::gst::FormattedSegment::<::gst::ClockTime>::new();
                     *event = ::gst::event::Segment::new(&own);
                 }
                 ::gst::EventView::Eos(_) => {
                     pulse.failed("the camera ended the stream".to_owned());
-                    return ::gst::PadProbeReturn::Drop;
+                    return SWALLOW;
                 }
-                ::gst::EventView::StreamStart(_) if *lock(&self.segment_sent) => return ::gst::PadProbeReturn::Drop,
+                ::gst::EventView::StreamStart(_) if *lock(&self.segment_sent) => return SWALLOW,
                 ::gst::EventView::FlushStart(_) | ::gst::EventView::FlushStop(_) => {
-                    return ::gst::PadProbeReturn::Drop;
+                    return SWALLOW;
                 }
                 _ => {}
             },
