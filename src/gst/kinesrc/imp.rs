@@ -89,6 +89,7 @@ pub struct KineSrc {
     arrived: Arc<AtomicU64>,
     passed: Arc<AtomicU64>,
     reconnects: AtomicU64,
+    first_frame_deadline: Mutex<Option<::gst::SingleShotClockId>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -162,7 +163,7 @@ impl ObjectImpl for KineSrc {
                 millis(
                     "first-frame-timeout",
                     "First frame timeout",
-                    "Cameras: an attempt that was answered but brings no frame is given up after this long, milliseconds",
+                    "An attempt that was answered, or a file, that brings no frame is given up after this long, milliseconds",
                     defaults.first_frame_timeout_ms,
                 ),
                 millis(
@@ -293,6 +294,9 @@ impl ElementImpl for KineSrc {
                     success = ::gst::StateChangeSuccess::NoPreroll;
                 }
                 self.configure_queue(success == ::gst::StateChangeSuccess::NoPreroll);
+                if success == ::gst::StateChangeSuccess::Async {
+                    self.expect_first_frame();
+                }
             }
             ::gst::StateChange::PausedToPlaying => self.set_playing(true),
             ::gst::StateChange::PlayingToPaused if watched => success = ::gst::StateChangeSuccess::NoPreroll,
@@ -494,7 +498,33 @@ impl KineSrc {
         }
     }
 
+    /// Some damaged files make decoders stop without a word; silence is then the only sign.
+    fn expect_first_frame(&self) {
+        let clock = ::gst::SystemClock::obtain();
+        let patience = ::gst::ClockTime::from_mseconds(lock(&self.settings).first_frame_timeout_ms.into());
+        let deadline = clock.new_single_shot_id(clock.time() + patience);
+        let weak = self.downgrade();
+        let waiting = deadline.wait_async(move |_, time, _| {
+            let Some(this) = weak.upgrade().filter(|_| time.is_some()) else {
+                return;
+            };
+            if this.arrived.load(Ordering::Relaxed) == 0 && lock(&this.state).is_none() {
+                ::gst::element_error!(
+                    this.obj(),
+                    ::gst::StreamError::Decode,
+                    ("no frame within {patience}: expected video that can be decoded, found none or a damaged file")
+                );
+            }
+        });
+        if waiting.is_ok() {
+            *lock(&self.first_frame_deadline) = Some(deadline);
+        }
+    }
+
     fn stop(&self) {
+        if let Some(deadline) = lock(&self.first_frame_deadline).take() {
+            deadline.unschedule();
+        }
         let running = lock(&self.running).take();
         if let Some(Running::Plain(source)) = running {
             let _ = source.set_state(::gst::State::Null);
