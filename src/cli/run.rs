@@ -1,10 +1,212 @@
 //! `kinestream run`: runs cameras from a configuration.
 
-/// Runs cameras from a configuration.
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::gst::pipeline::{CameraStatus, Engine, Report, RunConfig, Waited};
+
+/// Without a terminal, progress is a line this often.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Runs cameras from a configuration until they end, the time is up or Ctrl-C.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The run configuration (TOML); configs/run.toml shows every key.
+    config: PathBuf,
+
+    /// Another source for the only camera: rtsp://…, v4l2:///dev/video0, a file, any URI, or launch: and a pipeline
+    /// fragment.
+    #[arg(long)]
+    source: Option<String>,
+
+    /// Another detector for all cameras: manifest or ONNX file.
+    #[arg(long, value_name = "FILE")]
+    detector: Option<PathBuf>,
+
+    /// Another camera file (intrinsics, mounting) for the only camera.
+    #[arg(long, value_name = "FILE")]
+    camera_file: Option<PathBuf>,
+
+    /// Threads of each network; 0 takes one per core.
+    #[arg(long)]
+    threads: Option<u32>,
+
+    /// Stop after so many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    duration: Option<f64>,
+
+    /// Write what was measured to this file, as JSON; `-` writes it to standard output.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+
+    /// Publish nothing.
+    #[arg(long)]
+    no_publish: bool,
+
+    /// Endpoints for zenoh to connect to, e.g. tcp/192.168.0.10:7447, instead of the configuration's.
+    #[arg(short = 'e', long, value_name = "ENDPOINT")]
+    connect: Vec<String>,
+
+    /// Endpoints for zenoh to listen on, e.g. tcp/0.0.0.0:7447, instead of the configuration's.
+    #[arg(short, long, value_name = "ENDPOINT")]
+    listen: Vec<String>,
+
+    /// Do not look for zenoh peers and routers by multicast.
+    #[arg(long)]
+    no_multicast_scouting: bool,
+}
 
 /// Runs the subcommand.
-pub fn run(_args: Args) -> anyhow::Result<()> {
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let config = configured(&args)?;
+    let limit = args
+        .duration
+        .map(|seconds| Duration::try_from_secs_f64(seconds).with_context(|| format!("--duration {seconds}")))
+        .transpose()?;
+    let mut engine = Engine::from_config(&config)?;
+    let stop = engine.stop_handle();
+    ctrlc::set_handler(move || stop.stop()).context("no handler for Ctrl-C")?;
+    engine.start()?;
+    let progress = Progress::new(&engine.status());
+    let waited = engine.wait_with(limit, |engine| progress.show(&engine.status()));
+    engine.stop();
+    progress.finish(&engine.status());
+    let report = engine.report();
+    write_report(&args, &report)?;
+    let failures = engine.failures();
+    for failure in &failures {
+        tracing::error!("{failure}");
+    }
+    if waited == Waited::AllEnded && failures.len() == report.cameras.len() {
+        bail!("every camera failed");
+    }
+    ensure!(
+        failures.is_empty(),
+        "{} of {} cameras failed",
+        failures.len(),
+        report.cameras.len()
+    );
     Ok(())
+}
+
+/// The configuration with the command line over it.
+fn configured(args: &Args) -> anyhow::Result<RunConfig> {
+    let mut config = RunConfig::load(&args.config)?;
+    if args.source.is_some() || args.camera_file.is_some() {
+        let [camera] = config.cameras.as_mut_slice() else {
+            bail!(
+                "--source and --camera-file need a configuration with one camera, {} has {}",
+                args.config.display(),
+                config.cameras.len()
+            );
+        };
+        if let Some(source) = &args.source {
+            camera.source.clone_from(source);
+        }
+        if let Some(file) = &args.camera_file {
+            camera.camera_file = Some(file.clone());
+        }
+    }
+    for camera in &mut config.cameras {
+        if let Some(detector) = &args.detector {
+            camera.detector.clone_from(detector);
+        }
+        camera.threads = args.threads.or(camera.threads);
+    }
+    let zenoh = &mut config.zenoh;
+    zenoh.enabled &= !args.no_publish;
+    zenoh.multicast_scouting &= !args.no_multicast_scouting;
+    if !args.connect.is_empty() {
+        zenoh.connect.clone_from(&args.connect);
+    }
+    if !args.listen.is_empty() {
+        zenoh.listen.clone_from(&args.listen);
+    }
+    Ok(config)
+}
+
+fn write_report(args: &Args, report: &Report) -> anyhow::Result<()> {
+    let Some(path) = &args.report else { return Ok(()) };
+    let json = serde_json::to_string_pretty(report)?;
+    if path.as_os_str() == "-" {
+        use std::io::Write;
+        writeln!(std::io::stdout().lock(), "{json}")?;
+        return Ok(());
+    }
+    std::fs::write(path, json).with_context(|| path.display().to_string())
+}
+
+/// A line for each camera: moving on a terminal, now and then in a log.
+struct Progress {
+    bars: Option<(MultiProgress, Vec<ProgressBar>)>,
+    logged: std::cell::Cell<Instant>,
+}
+
+impl Progress {
+    fn new(cameras: &[CameraStatus]) -> Self {
+        let bars = std::io::stderr().is_terminal().then(|| {
+            let all = MultiProgress::new();
+            let style = ProgressStyle::with_template("{spinner} {prefix:.bold} {msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let bars = cameras
+                .iter()
+                .map(|camera| {
+                    let bar = all.add(ProgressBar::new_spinner().with_style(style.clone()));
+                    bar.set_prefix(camera.name.clone());
+                    bar.enable_steady_tick(Duration::from_millis(250));
+                    bar
+                })
+                .collect();
+            (all, bars)
+        });
+        Self {
+            bars,
+            logged: std::cell::Cell::new(Instant::now()),
+        }
+    }
+
+    fn show(&self, cameras: &[CameraStatus]) {
+        match &self.bars {
+            Some((_, bars)) => {
+                for (bar, camera) in bars.iter().zip(cameras) {
+                    bar.set_message(line(camera));
+                }
+            }
+            None if self.logged.get().elapsed() >= LINE_EVERY => {
+                self.logged.set(Instant::now());
+                for camera in cameras {
+                    tracing::info!(camera = %camera.name, "{}", line(camera));
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn finish(&self, cameras: &[CameraStatus]) {
+        if let Some((_, bars)) = &self.bars {
+            for (bar, camera) in bars.iter().zip(cameras) {
+                bar.finish_with_message(line(camera));
+            }
+        } else {
+            for camera in cameras {
+                tracing::info!(camera = %camera.name, "{}", line(camera));
+            }
+        }
+    }
+}
+
+fn line(camera: &CameraStatus) -> String {
+    let reason = if camera.message.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", camera.message)
+    };
+    format!(
+        "{}{reason}: {} frames, {:.1}/s, {} dropped",
+        camera.state, camera.frames, camera.fps, camera.drops
+    )
 }

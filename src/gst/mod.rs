@@ -15,6 +15,7 @@ pub mod kinetrack;
 pub mod kinevlm;
 pub mod metadata;
 pub mod picture;
+pub mod pipeline;
 pub mod regions;
 pub mod rtsp_server;
 

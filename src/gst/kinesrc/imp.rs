@@ -264,6 +264,15 @@ impl ElementImpl for KineSrc {
         &TEMPLATES
     }
 
+    fn send_event(&self, event: ::gst::Event) -> bool {
+        if event.type_() == ::gst::EventType::Eos
+            && let Some(Running::Watched(supervisor)) = self.take_running(true)
+        {
+            return self.end_stream(supervisor);
+        }
+        self.parent_send_event(event)
+    }
+
     fn change_state(
         &self,
         transition: ::gst::StateChange,
@@ -303,6 +312,15 @@ impl ElementImpl for KineSrc {
             _ => {}
         }
         Ok(success)
+    }
+}
+
+impl KineSrc {
+    /// Ends the stream of a camera, which by itself never ends.
+    fn end_stream(&self, supervisor: Supervisor) -> bool {
+        drop(supervisor);
+        let sink = self.chain().and_then(|chain| chain.convert.static_pad("sink"));
+        sink.is_some_and(|sink| sink.send_event(::gst::event::Eos::new()))
     }
 }
 
