@@ -76,7 +76,7 @@ impl Device {
 
     /// Why this device cannot be used with this program and the loaded ONNX Runtime; `None` when it may work. A GPU may
     /// still be missing.
-    pub(super) fn missing(self) -> Option<&'static str> {
+    pub fn missing(self) -> Option<&'static str> {
         match self {
             Self::Auto | Self::Cpu => None,
             #[cfg(feature = "cuda")]
