@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 # A target here is a command, not a file; cargo knows what is up to date.
-.PHONY: help setup build demo test fmt lint bench plugin install clean-demo
+.PHONY: help setup build demo test fmt lint bench install clean-demo
 
 ENV := . scripts/env.sh;
 PREFIX ?= $(HOME)/.local
@@ -20,11 +20,8 @@ help: ## Show this list
 setup: ## Install what is missing: apt packages, Rust, ONNX Runtime (asks sudo where needed)
 	@scripts/setup.sh
 
-build: setup ## Build the command and the plugin
-	@$(ENV) cargo build --bins && scripts/plugin.sh
-
-plugin: setup ## Build the GStreamer plugin into a folder that GST_PLUGIN_PATH can name
-	@scripts/plugin.sh
+build: setup ## Build the command, the plugin and the examples
+	@scripts/build.sh
 
 demo: setup ## Serve a video over RTSP, run the chain on it, watch objects and answers; leaves demo/
 	@scripts/demo.sh

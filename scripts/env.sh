@@ -10,7 +10,7 @@ export KINESTREAM_CACHE KINESTREAM_VENV KINESTREAM_PYTHON
 # Outside the checkout, so that clones share what is built.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$KINESTREAM_CACHE/target}
 
-# `make plugin` puts the loadable plugin into a folder of its own: GStreamer scans plugin paths recursively, and cargo's
+# `make build` puts the loadable plugin into a folder of its own: GStreamer scans plugin paths recursively, and cargo's
 # folder is full of libraries that are no plugins.
 export KINESTREAM_PLUGINS=${KINESTREAM_PLUGINS:-$CARGO_TARGET_DIR/gstreamer-1.0}
 case ":${GST_PLUGIN_PATH:-}:" in

@@ -25,12 +25,12 @@ check_scripts() {
     done
 }
 check_lint() { cargo clippy --workspace --all-targets -- -D warnings; }
-check_layers() { run_tests --test layering; }
+check_layers() { run_tests --workspace --test layering; }
 check_library() { run_tests --workspace --lib --bins; }
 check_documentation() { cargo test --quiet --doc --workspace; }
 check_integration() {
     # The tests that open the loadable plugin or the command find both built.
-    cargo build --bins && scripts/plugin.sh && run_tests --workspace --test '*'
+    scripts/build.sh && run_tests --workspace --test '*'
 }
 check_elements() { scripts/inspect.sh --check; }
 check_examples() { scripts/test-examples.sh; }
