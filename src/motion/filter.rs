@@ -10,7 +10,7 @@
 //! Measurements are scalars with independent white noise, taken one after another: two directions and the logarithm of
 //! each distance.
 
-use nalgebra::{Point3, SMatrix, SVector, Unit, Vector3};
+use nalgebra::{Point3, Rotation3, SMatrix, SVector, Unit, Vector3};
 
 use crate::reconstruction::{CueKind, Observation};
 
@@ -151,6 +151,7 @@ impl Estimate {
         }
         let variance = gradient.dot(&Vector3::new(gain[0], gain[1], gain[2])) + gain[error] * sigma;
         Innovation {
+            camera: measurement.camera,
             residual,
             variance: variance.max(0.0) + measurement.model.white,
             gain,
@@ -160,9 +161,30 @@ impl Estimate {
     /// Takes a measurement whose white noise is widened by `inflation` (a variance is added).
     pub fn update(&mut self, innovation: &Innovation, inflation: f64) {
         let variance = innovation.variance + inflation;
+        let line = self.position() - innovation.camera;
         self.mean.axpy(innovation.residual / variance, &innovation.gain, 1.0);
         self.covariance
             .ger(-1.0 / variance, &innovation.gain, &innovation.gain, 1.0);
+        self.carry_along(&line, &(self.position() - innovation.camera));
+    }
+
+    /// Turns and stretches the position's covariance with the line of sight, as if it were held in polar coordinates: what
+    /// is not known of the distance must stay along the line when a direction moves the line. In fixed axes each noisy
+    /// direction would cut a little off it, and the distance would wander away with false confidence (Aidala and Hammel,
+    /// "Utilization of modified polar coordinates for bearings-only tracking", 1983).
+    fn carry_along(&mut self, before: &Vector3<f64>, after: &Vector3<f64>) {
+        let stretch = after.norm() / before.norm();
+        let Some(turn) = Rotation3::rotation_between(before, after) else {
+            return;
+        };
+        if !(stretch.is_finite() && stretch > 0.0) {
+            return;
+        }
+        let carried = turn.matrix() * stretch;
+        let rows = carried * self.covariance.fixed_rows::<3>(0);
+        self.covariance.fixed_rows_mut::<3>(0).copy_from(&rows);
+        let columns = self.covariance.fixed_columns::<3>(0) * carried.transpose();
+        self.covariance.fixed_columns_mut::<3>(0).copy_from(&columns);
     }
 
     /// Whether all numbers are finite.
@@ -177,6 +199,7 @@ impl Estimate {
 /// Residual, its variance, and P Hᵀ.
 #[derive(Clone, Debug)]
 pub(super) struct Innovation {
+    camera: Point3<f64>,
     pub residual: f64,
     pub variance: f64,
     pub gain: Vector,
@@ -207,7 +230,12 @@ impl Measurement {
         let range = line.norm().max(1e-3);
         let error = mean[CUES + self.error] * self.model.sigma;
         match self.kind {
-            Kind::Across(axis) => (-axis.dot(&line) / range - error, axis / range),
+            Kind::Across(axis) => {
+                // The measured direction is not quite the line: without the second term noise would have a pull along the
+                // line of sight, always towards the camera.
+                let along = axis.dot(&line) / range;
+                (-along - error, (axis - line * (along / range)) / range)
+            }
             Kind::LogRange(log_range) => (log_range - range.ln() - error, line / (range * range)),
         }
     }
@@ -241,4 +269,58 @@ pub(super) fn across(direction: &Unit<Vector3<f64>>) -> (Vector3<f64>, Vector3<f
         .try_normalize(1e-6)
         .unwrap_or_else(Vector3::y);
     (level, direction.cross(&level))
+}
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::Unit;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+    use rand_distr::{Distribution, StandardNormal};
+
+    use super::*;
+
+    #[test]
+    fn directions_alone_say_nothing_about_the_distance() {
+        const SIGMA_RAD: f64 = 0.002;
+        let camera = Point3::new(0.0, 0.0, 6.0);
+        let position = Point3::new(40.0, -5.0, 0.7);
+        let line = position - camera;
+        let mut errors = Errors::default();
+        for error in &mut errors[BEARING - CUES..] {
+            *error = ErrorModel {
+                white: SIGMA_RAD * SIGMA_RAD,
+                sigma: 0.0,
+                rate: 1.0,
+            };
+        }
+        let motion = Motion::Standing {
+            creep_m: 0.0,
+            velocity_sigma_mps: 0.01,
+        };
+        let mut random = StdRng::seed_from_u64(3);
+        let mut estimate = Estimate::born(position, 8.0, Vector3::repeat(1.0));
+        for _ in 0..200 {
+            estimate = estimate.predicted(0.04, motion, &errors).0;
+            let (e1, e2) = across(&Unit::new_normalize(line));
+            let mut noise = || -> f64 { SIGMA_RAD * Distribution::<f64>::sample(&StandardNormal, &mut random) };
+            let seen = line.normalize() + e1 * noise() + e2 * noise();
+            let observation = Observation {
+                camera_in_world: camera,
+                bearing_in_world: Unit::new_normalize(seen),
+                bearing_sigma_rad: SIGMA_RAD,
+                cues: [None; 3],
+                scale_sigma: 0.0,
+            };
+            for measurement in Measurement::of(&observation, &errors) {
+                estimate.update(&estimate.innovation(&measurement), 0.0);
+            }
+        }
+        let range = (estimate.position() - camera).norm();
+        assert!(
+            (range / line.norm() - 1.0).abs() < 0.05,
+            "{range} m of {} m",
+            line.norm()
+        );
+    }
 }
