@@ -77,22 +77,34 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut results = newest.ok_or("the scene has no frame")?;
 
     let truth = scene(results.time.seconds());
-    println!("object          distance      speed ± 95 %      truth");
+    println!("object         distance (truth)      speed ± 95 % (truth)");
+    let eye = results
+        .view
+        .as_ref()
+        .ok_or("no view")?
+        .world_from_camera
+        .translation
+        .vector;
     for state in &results.objects {
         let at = state.live.position_in_world;
         let velocity = state.settled.as_ref().unwrap_or(&state.live).velocity_in_world_mps;
         let sigma_mps = state.live.covariance.fixed_view::<2, 2>(3, 3).trace().sqrt();
-        let nearest = truth
+        let overlap = |object: &Object| {
+            let track = results.tracks.iter().find(|track| track.id == state.track_id)?;
+            Some(object.bounding_box(results.view.as_ref()?)?.iou(&track.bbox))
+        };
+        let same = truth
             .iter()
-            .min_by(|a, b| (a.center() - at).norm().total_cmp(&(b.center() - at).norm()))
+            .max_by(|a, b| overlap(a).unwrap_or(0.0).total_cmp(&overlap(b).unwrap_or(0.0)))
             .ok_or("the scene is empty")?;
         println!(
-            "{:<12} {:8.1} m {:7.1} ±{:3.1} km/h {:7.1} km/h",
+            "{:<12} {:6.1} m ({:5.1})  {:6.1} ±{:4.1} km/h ({:5.1})",
             format!("{} {}", state.class, state.track_id),
-            at.coords.norm(),
+            (at.coords - eye).norm(),
+            (same.center().coords - eye).norm(),
             velocity.norm() * 3.6,
             1.96 * sigma_mps * 3.6,
-            nearest.speed_mps * 3.6,
+            same.speed_mps * 3.6,
         );
     }
 
