@@ -187,7 +187,7 @@ impl ObjectImpl for KineVlm {
             (Err(error), "questions") => {
                 let message = format!("{error}; the questions before stay");
                 drop((slot, settings));
-                ::gst::element_imp_warning!(self, ::gst::ResourceError::Settings, ["{message}"]);
+                ::gst::element_imp_warning!(self, ::gst::ResourceError::Settings, ("{message}"));
             }
             _ => running.windows.set_defaults(settings.window_s, settings.stride_s),
         }
@@ -295,7 +295,7 @@ impl BaseTransformImpl for KineVlm {
         let questions = settings
             .questions
             .as_ref()
-            .map_err(|error| ::gst::error_msg!(::gst::ResourceError::Settings, ["{error}"]))?;
+            .map_err(|error| ::gst::error_msg!(::gst::ResourceError::Settings, ("{error}")))?;
         let mut windows = Windows::new(settings.window_s, settings.stride_s);
         windows.set_questions(questions);
         let backend: Box<dyn Backend> = match settings.backend {
@@ -308,7 +308,7 @@ impl BaseTransformImpl for KineVlm {
             }
         });
         let answerer = Answerer::spawn(backend, deliver)
-            .map_err(|error| ::gst::error_msg!(::gst::ResourceError::Failed, ["no thread to answer on: {error}"]))?;
+            .map_err(|error| ::gst::error_msg!(::gst::ResourceError::Failed, ("no thread to answer on: {error}")))?;
         self.common.start();
         self.pad_dropped.store(0, Ordering::Relaxed);
         *locked(&self.running) = Some(Running {

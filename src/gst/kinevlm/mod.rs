@@ -77,6 +77,3 @@ pub fn answer_structure(answer: &Answer) -> ::gst::Structure {
     };
     fields.build()
 }
-
-#[cfg(test)]
-mod tests;

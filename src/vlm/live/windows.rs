@@ -31,6 +31,7 @@ pub struct Windows {
     default_stride_s: f64,
     start_s: Option<f64>,
     newest_s: f64,
+    settled_s: f64,
     restarts: u64,
 }
 
@@ -52,6 +53,7 @@ impl Windows {
             default_stride_s: stride_s,
             start_s: None,
             newest_s: 0.0,
+            settled_s: 0.0,
             restarts: 0,
         }
     }
@@ -63,13 +65,13 @@ impl Windows {
         self.replace(questions.into_iter());
     }
 
-    /// Asks other questions from now on. Windows that end before the newest frame are not asked again.
+    /// Asks other questions from now on. Windows that were due before are not asked again.
     pub fn set_questions(&mut self, questions: &StandingQuestions) {
         self.replace(questions.iter().cloned());
     }
 
     fn replace(&mut self, questions: impl Iterator<Item = Arc<StandingQuestion>>) {
-        let age_s = self.start_s.map_or(0.0, |start_s| self.newest_s - start_s);
+        let age_s = self.start_s.map_or(0.0, |start_s| (self.settled_s - start_s).max(0.0));
         self.questions = questions
             .map(|question| {
                 let window_s = question.window_s.unwrap_or(self.default_window_s);
@@ -112,7 +114,8 @@ impl Windows {
         }
         self.start_s.get_or_insert(time_s);
         self.newest_s = time_s;
-        (self.due_until(time_s - settle_lag_s), jumped)
+        self.settled_s = time_s - settle_lag_s;
+        (self.due_until(self.settled_s), jumped)
     }
 
     /// What is still due at the end of the stream: windows that end by the newest frame, settled or not; for a stream that
