@@ -1,4 +1,5 @@
 //! The element `kinevlm`: standing questions at any frame rate, asks, flush, EOS, caps change, gaps, and its four ways out.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 #![cfg(feature = "gstreamer")]
 
 use std::sync::{Arc, Mutex, Once};

@@ -1,5 +1,7 @@
 //! The question parser against a table of phrasings, right and wrong: `tests/data/questions.txt`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use kinestream::stkit::{Question, Span, Subject, parse_question};
 
 /// The compact form of the table: `TD #3 last=10 hour=3 inverted`.

@@ -1,5 +1,7 @@
 //! Answers from trajectories whose truth is known: all seven tasks, and every reason for having none.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use kinestream::detection::ClassLabel;
 use kinestream::kinematics::{Reliability, Sample, Trajectory, UnreliableReason, traveled_distance_m};
 use kinestream::motion::{StoredTrajectory, TrajectoryStore};

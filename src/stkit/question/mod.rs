@@ -7,6 +7,7 @@ mod spans;
 mod subjects;
 mod tokens;
 mod typed;
+mod vocabulary;
 mod wording;
 
 use thiserror::Error;
@@ -160,7 +161,7 @@ fn read(text: &str, understood: &mut Understood) -> Result<Question, QuestionPro
     understood.subjects.clone_from(&subjects);
     let wording = wording::classify(&tokens, hour.is_some(), subjects.len())?;
     understood.task = Some(wording.task);
-    if let Some(stray) = tokens.iter().find(|t| !t.used && (t.digits || t.text == "minus")) {
+    if let Some(stray) = stray_number(&tokens) {
         return Err(QuestionProblem::StrayNumber(stray.written.clone()));
     }
     let question = Question {
@@ -173,6 +174,17 @@ fn read(text: &str, understood: &mut Understood) -> Result<Question, QuestionPro
     };
     check(&question)?;
     Ok(question)
+}
+
+/// A number that nothing has made use of. In words it may count objects: "the two cars", "which one".
+fn stray_number(tokens: &[Token]) -> Option<&Token> {
+    const TIME: &[&str] = &["last", "past", "previous", "final", "first"];
+    tokens.iter().enumerate().find_map(|(i, token)| {
+        let counts = token.number.is_none_or(|number| number <= 2.0) || tokens.get(i + 1).is_some_and(|next| next.used);
+        let of_time = i > 0 && tokens[i - 1].is(TIME);
+        let stray = token.digits || token.text == "minus" || token.number.is_some() && (of_time || !counts);
+        (stray && !token.used).then_some(token)
+    })
 }
 
 /// What any question must fulfil, from words or typed.

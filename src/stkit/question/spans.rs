@@ -18,6 +18,35 @@ const WHOLE: &[&str] = &[
     "scene",
 ];
 
+/// Words for times that a stream does not know.
+const CALENDAR: &[&str] = &[
+    "today",
+    "yesterday",
+    "tomorrow",
+    "tonight",
+    "night",
+    "morning",
+    "afternoon",
+    "evening",
+    "noon",
+    "midnight",
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+    "day",
+    "days",
+    "week",
+    "weeks",
+    "month",
+    "months",
+    "year",
+    "years",
+];
+
 /// Finds the span of the question and marks its tokens as used; `Span::Window` when none is given.
 pub(super) fn take_span(tokens: &mut [Token]) -> Result<Span, QuestionProblem> {
     let mut found: Vec<Span> = Vec::new();
@@ -71,10 +100,15 @@ fn span_at(tokens: &[Token], i: usize) -> Result<Option<(Span, usize)>, Question
         return last_at(tokens, i);
     }
     if token.is(&["first", "initial"]) {
-        if let Some((seconds, length)) = duration_at(tokens, i + 1) {
-            return Ok(Some((Span::Between(0.0, seconds), 1 + length)));
-        }
-        return Ok(None);
+        let one = || {
+            tokens
+                .get(i + 1)
+                .and_then(|t| unit_seconds(&t.text))
+                .map(|unit| (unit, 1))
+        };
+        return Ok(duration_at(tokens, i + 1)
+            .or_else(one)
+            .map(|(seconds, length)| (Span::Between(0.0, seconds), 1 + length)));
     }
     if token.is(&["since", "after", "from"]) {
         if let Some((start, length)) = instant_at(tokens, i + 1) {
@@ -105,14 +139,24 @@ fn span_at(tokens: &[Token], i: usize) -> Result<Option<(Span, usize)>, Question
         }
         return Ok(None);
     }
-    if token.is(&["until", "till", "before", "by"]) || (token.text == "to" && i > 0 && tokens[i - 1].text == "up") {
-        return Ok(instant_at(tokens, i + 1).map(|(end, length)| (Span::Between(0.0, end), 1 + length)));
+    if token.is(CALENDAR) {
+        return Err(QuestionProblem::BadSpan(format!(
+            "\"{}\" is no time of the stream: give seconds or minutes",
+            token.text
+        )));
+    }
+    let up_to =
+        token.is(&["until", "till", "before", "by"]) || (token.text == "to" && i > 0 && tokens[i - 1].text == "up");
+    if let Some((end, length)) = instant_at(tokens, i + 1).filter(|_| up_to) {
+        return Ok(Some((Span::Between(0.0, end), 1 + length)));
+    }
+    if let Some(found) = into_the_video_at(tokens, i) {
+        return Ok(Some(found));
     }
     if token.is(&["at", "around"])
         && let Some((time, length)) = instant_at(tokens, i + 1)
     {
-        let half = 0.5 * NOW_SECONDS;
-        return Ok(Some((Span::Between((time - half).max(0.0), time + half), 1 + length)));
+        return Ok(Some((around(time), 1 + length)));
     }
     if token.is(&["now", "currently", "presently"]) {
         return Ok(Some((Span::LastSeconds(NOW_SECONDS), 1)));
@@ -147,6 +191,20 @@ fn span_at(tokens: &[Token], i: usize) -> Result<Option<(Span, usize)>, Question
         return Err(QuestionProblem::RelativeSpan);
     }
     Ok(None)
+}
+
+/// The second around a point in time.
+fn around(time_s: f64) -> Span {
+    let half = 0.5 * NOW_SECONDS;
+    Span::Between((time_s - half).max(0.0), time_s + half)
+}
+
+/// "5 seconds into the video".
+fn into_the_video_at(tokens: &[Token], i: usize) -> Option<(Span, usize)> {
+    let (time_s, length) = duration_at(tokens, i).filter(|_| tokens[i].number.is_some())?;
+    let article = words_at(tokens, i + length, &[&["into", "the"], &["into", "this"]])?;
+    let video = tokens.get(i + length + article).is_some_and(|t| t.is(WHOLE));
+    video.then(|| (around(time_s), length + article + 1))
 }
 
 /// "last 10 seconds", "past minute", "last half a minute", "past minute and a half".

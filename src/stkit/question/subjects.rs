@@ -2,228 +2,12 @@
 
 use super::QuestionProblem;
 use super::tokens::Token;
+use super::vocabulary::{BOX, COLORS, ID, NOT_A_CLASS, OBJECT, PRONOUN, QUANTITY_UNIT, VERBS};
 use crate::stkit::Subject;
 use crate::stkit::class_words::canonical_class;
 
-/// Words for an object of no particular class.
-const OBJECT: &[&str] = &[
-    "object", "objects", "target", "targets", "obj", "thing", "things", "subject", "subjects",
-];
-/// Words that announce an id.
-const ID: &[&str] = &["id", "ids", "track", "tracks", "number", "no", "nr", "trackid", "num"];
-const COLORS: &[&str] = &[
-    "red", "green", "blue", "yellow", "orange", "purple", "violet", "pink", "cyan", "magenta", "white", "black",
-    "brown", "gray", "grey",
-];
-/// Words for the rectangle drawn around an object.
-const BOX: &[&str] = &[
-    "box",
-    "boxes",
-    "rectangle",
-    "rectangles",
-    "bounding",
-    "bbox",
-    "frame",
-    "outline",
-];
-const PRONOUN: &[&str] = &[
-    "it",
-    "they",
-    "them",
-    "everything",
-    "anything",
-    "something",
-    "each",
-    "all",
-    "both",
-    "any",
-    "every",
-    "others",
-    "other",
-    "these",
-    "those",
-    "its",
-    "their",
-    "which",
-    "one",
-];
-/// Words that may follow an article without naming a class.
-const NOT_A_CLASS: &[&str] = &[
-    "total",
-    "average",
-    "mean",
-    "overall",
-    "distance",
-    "distances",
-    "speed",
-    "speeds",
-    "velocity",
-    "velocities",
-    "direction",
-    "directions",
-    "heading",
-    "headings",
-    "video",
-    "clip",
-    "window",
-    "sequence",
-    "recording",
-    "footage",
-    "stream",
-    "scene",
-    "end",
-    "start",
-    "beginning",
-    "last",
-    "past",
-    "previous",
-    "first",
-    "same",
-    "different",
-    "whole",
-    "entire",
-    "full",
-    "timestamp",
-    "timestamps",
-    "time",
-    "times",
-    "two",
-    "three",
-    "four",
-    "other",
-    "others",
-    "given",
-    "annotated",
-    "marked",
-    "greater",
-    "greatest",
-    "longer",
-    "longest",
-    "shorter",
-    "shortest",
-    "fastest",
-    "slowest",
-    "faster",
-    "slower",
-    "farther",
-    "farthest",
-    "further",
-    "furthest",
-    "most",
-    "least",
-    "less",
-    "more",
-    "lesser",
-    "higher",
-    "highest",
-    "lower",
-    "lowest",
-    "smaller",
-    "smallest",
-    "larger",
-    "largest",
-    "path",
-    "road",
-    "street",
-    "way",
-    "moment",
-    "current",
-    "final",
-    "second",
-    "seconds",
-    "minute",
-    "minutes",
-    "interval",
-    "period",
-    "span",
-    "range",
-    "ground",
-    "length",
-    "amount",
-    "movement",
-    "motion",
-    "travel",
-    "traveled",
-    "travelled",
-    "traveling",
-    "travelling",
-    "moving",
-    "course",
-    "metres",
-    "meters",
-    "number",
-    "track",
-    "tracks",
-    "id",
-    "value",
-    "exact",
-    "approximate",
-    "estimated",
-    "tracked",
-    "detected",
-    "clock",
-    "hour",
-    "o'clock",
-    "quicker",
-    "quickest",
-    "typical",
-    "identical",
-    "similar",
-    "following",
-    "only",
-    "bounding",
-    "camera",
-    "kilometers",
-    "kilometres",
-    "bit",
-    "very",
-    "lot",
-    "lowest",
-    "fast",
-    "slow",
-    "opposite",
-    "maximum",
-    "minimum",
-    "max",
-    "min",
-    "top",
-    "peak",
-    "best",
-    "recent",
-    "latest",
-    "rest",
-    "instant",
-    "colour",
-    "color",
-    "size",
-    "height",
-    "width",
-    "many",
-    "much",
-    "acceleration",
-    "displacement",
-    "trajectory",
-    "position",
-    "location",
-    "driver",
-    "distances",
-    "pace",
-    "rate",
-    "mean",
-    "covered",
-    "spot",
-    "place",
-    "wrong",
-    "right",
-    "left",
-    "north",
-    "south",
-    "east",
-    "west",
-    "vicinity",
-    "object",
-    "objects",
-];
+/// The most ids that a range may add.
+const MAX_RANGE: u64 = 63;
 
 /// Finds the subjects, in the order of the text, and marks their tokens as used.
 pub(super) fn take_subjects(tokens: &mut [Token]) -> Result<Vec<Subject>, QuestionProblem> {
@@ -268,7 +52,8 @@ pub(super) fn take_subjects(tokens: &mut [Token]) -> Result<Vec<Subject>, Questi
             continue;
         } else if tokens[i].is(&["than", "and", "or", "with", "versus", "vs", "as", "to", ","]) && !named.is_empty() {
             // "is object 1 faster than 2": a bare number after a joining word, once an id stands before.
-            let bare = tokens.get(i + 1).is_some_and(|t| t.digits && !t.used);
+            let quantity = tokens.get(i + 2).is_some_and(|t| t.is(QUANTITY_UNIT));
+            let bare = tokens.get(i + 1).is_some_and(|t| t.digits && !t.used) && !quantity;
             if bare && named.iter().any(|subject| matches!(subject, Subject::Id(_))) {
                 i = take_ids(tokens, i + 1, &mut named)?;
                 continue;
@@ -354,10 +139,7 @@ fn take_ids(tokens: &mut [Token], mut i: usize, named: &mut Vec<Subject>) -> Res
         lead = i;
     }
     i = lead;
-    loop {
-        let Some(token) = tokens.get(i).filter(|t| !t.used) else {
-            break;
-        };
+    while let Some(token) = tokens.get(i).filter(|t| !t.used) {
         let Some(number) = token.number else { break };
         if token.text == "one"
             && i > start
@@ -378,6 +160,12 @@ fn take_ids(tokens: &mut [Token], mut i: usize, named: &mut Vec<Subject>) -> Res
             used.used = true;
         }
         i += 1;
+        if let Some(last) = range_end(tokens, i) {
+            add_range(number as u64, last, named)?;
+            tokens[i].used = true;
+            tokens[i + 1].used = true;
+            i += 2;
+        }
         // "1, 2 and 3", "1 or 2"
         let mut next = i;
         while tokens
@@ -393,6 +181,22 @@ fn take_ids(tokens: &mut [Token], mut i: usize, named: &mut Vec<Subject>) -> Res
         i = next;
     }
     Ok(if named_any(tokens, start, i) { i } else { start })
+}
+
+/// "to 3" in "objects 1 to 3" and "objects 1-3"; times are taken by now.
+fn range_end(tokens: &[Token], i: usize) -> Option<f64> {
+    let joint = tokens.get(i)?.is(&["to", "through", "thru"]);
+    tokens.get(i + 1).filter(|t| joint && t.digits && !t.used)?.number
+}
+
+/// Names the ids after `first` up to `last`.
+fn add_range(first: u64, last: f64, named: &mut Vec<Subject>) -> Result<(), QuestionProblem> {
+    let most = (first + MAX_RANGE) as f64;
+    if last.fract() != 0.0 || last <= first as f64 || last > most {
+        return Err(QuestionProblem::BadId(format!("the range {first} to {last}")));
+    }
+    named.extend((first + 1..=last as u64).map(Subject::Id));
+    Ok(())
 }
 
 /// Bare numbers in a list, "1 or 2": ids, as times and clock hours are taken by now.
@@ -447,8 +251,10 @@ fn color_at(tokens: &[Token], i: usize) -> Result<Option<(String, usize)>, Quest
     {
         return Ok(Some((color, 2)));
     }
-    let listed =
-        tokens.get(i + 1).is_some_and(|t| t.is(&["and", "or", ","])) && tokens.get(i + 2).is_some_and(|t| t.is(COLORS));
+    // "red and blue objects", "the red or the blue one"
+    let article = usize::from(tokens.get(i + 2).is_some_and(|t| t.text == "the"));
+    let listed = tokens.get(i + 1).is_some_and(|t| t.is(&["and", "or", ","]))
+        && tokens.get(i + 2 + article).is_some_and(|t| t.is(COLORS));
     let marked = i > 0 && tokens[i - 1].is(&["in", "with", "marked", "annotated", "outlined", "by"]);
     if listed || marked {
         return Ok(Some((color, 1)));
@@ -467,11 +273,3 @@ fn unknown_class(tokens: &[Token]) -> Option<String> {
             .then(|| noun.text.clone())
     })
 }
-
-/// Verbs and other words that may follow "which", "that" or "all" without being a class.
-const VERBS: &[&str] = &[
-    "is", "are", "was", "were", "does", "do", "did", "has", "have", "had", "goes", "go", "went", "moves", "move",
-    "moved", "travels", "drives", "drive", "drove", "runs", "run", "ran", "covers", "cover", "of", "the", "in", "seen",
-    "visible", "present", "heads", "walks", "walk", "walked", "and", "with", "been", "will", "can", "tracks", "there",
-    "here",
-];

@@ -176,14 +176,14 @@ fn join(tokens: Vec<Token>) -> Vec<Token> {
         }
         // "3pm" style or "3rd" would be two tokens; the parser reports them as not understood.
         let minutes = token.written.contains(':');
-        if let (Some(tens), false) = (token.number, token.digits) {
-            if (20.0..=90.0).contains(&tens) && tens % 10.0 == 0.0 {
-                let units = rest.peek().filter(|next| !next.digits).and_then(|next| next.number);
-                if let Some(units) = units.filter(|units| (1.0..=9.0).contains(units)) {
-                    token.number = Some(tens + units);
-                    rest.next();
-                }
-            }
+        let tens = token
+            .number
+            .filter(|tens| !token.digits && (20.0..=90.0).contains(tens) && tens % 10.0 == 0.0);
+        let units = rest.peek().filter(|next| !next.digits).and_then(|next| next.number);
+        let units = units.filter(|units| (1.0..=9.0).contains(units));
+        if let (Some(tens), Some(units)) = (tens, units) {
+            token.number = Some(tens + units);
+            rest.next();
         }
         joined.push(token);
         if minutes && rest.peek().is_none_or(|next| unit_seconds(&next.text).is_none()) {

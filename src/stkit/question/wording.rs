@@ -95,6 +95,33 @@ const MOVING: &[&str] = &[
     "gone",
     "driven",
 ];
+const TRAVEL: &[&str] = &[
+    "travel",
+    "travels",
+    "traveled",
+    "travelled",
+    "cover",
+    "covers",
+    "covered",
+    "drive",
+    "drives",
+    "drove",
+    "driven",
+    "go",
+    "goes",
+    "went",
+    "gone",
+    "move",
+    "moves",
+    "moved",
+    "moving",
+    "walk",
+    "walks",
+    "walked",
+    "run",
+    "runs",
+    "ran",
+];
 const SAME: &[&str] = &["same", "identical", "equal", "similar", "alike", "common", "equally"];
 const DIFFERENT: &[&str] = &[
     "different",
@@ -182,28 +209,17 @@ pub(super) fn classify(tokens: &[Token], hour: bool, named: usize) -> Result<Wor
     }
     let compares = words.compares(named);
     // A plain "how much did it travel" is about distance, "how did it travel" about nothing that we know.
-    let travelled = words.any(&[
-        "travel",
-        "traveled",
-        "travelled",
-        "travels",
-        "cover",
-        "covered",
-        "covers",
-        "drive",
-        "driven",
-        "gone",
-        "go",
-        "move",
-        "moved",
-        "walk",
-        "run",
-        "walked",
-    ]) && (words.phrase(&["how", "much"]) || compares && words.any(&["more", "most", "less", "least"]));
+    let travelled = words.any(TRAVEL)
+        && (words.phrase(&["how", "much"]) || compares && words.any(&["more", "most", "less", "least"]));
     if !distance && !speed && !travelled {
         return Err(QuestionProblem::MissingTask);
     }
     if !compares {
+        if words.any(&["between", "relative"]) || words.from_an_object() {
+            return Err(QuestionProblem::Beyond(
+                "how objects are placed or move relative to one another",
+            ));
+        }
         let task = if speed {
             Task::TravelingSpeed
         } else {
@@ -236,6 +252,16 @@ impl Words<'_> {
                 .zip(phrase)
                 .all(|(token, word)| !token.used && token.text == *word)
         })
+    }
+
+    /// "from object 4", where an object is a place.
+    fn from_an_object(&self) -> bool {
+        let object = |i: usize| self.0.get(i).is_some_and(|token| token.used && token.number.is_none());
+        let article = |i: usize| self.0.get(i).is_some_and(|token| token.text == "the");
+        self.0
+            .iter()
+            .enumerate()
+            .any(|(i, token)| !token.used && token.text == "from" && (object(i + 1) || article(i + 1) && object(i + 2)))
     }
 
     /// "by the way", "on its way", "all the way": no direction.
@@ -335,10 +361,10 @@ impl Words<'_> {
                     || self.phrase(&["by", "how", "much"])
             })
         {
-            return beyond("how much two objects differ (only which is ahead)");
+            return beyond("how two objects differ or what they do together (only which is ahead)");
         }
-        if self.any(&["difference", "ratio"]) {
-            return beyond("how much two objects differ (only which is ahead)");
+        if self.any(&["difference", "ratio", "combined", "together", "sum"]) {
+            return beyond("how two objects differ or what they do together (only which is ahead)");
         }
         let measured = self.any(LENGTH_UNIT) || self.any(&["km/h", "kmh", "kph", "mph", "m/s"]);
         if self.phrase(&["how", "many"]) && !measured {
