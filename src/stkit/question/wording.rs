@@ -215,7 +215,7 @@ pub(super) fn classify(tokens: &[Token], hour: bool, named: usize) -> Result<Wor
         return Err(QuestionProblem::MissingTask);
     }
     if !compares {
-        if words.any(&["between", "relative"]) || words.from_an_object() {
+        if words.any(&["between", "relative"]) || words.placed_by_an_object() {
             return Err(QuestionProblem::Beyond(
                 "how objects are placed or move relative to one another",
             ));
@@ -255,7 +255,7 @@ impl Words<'_> {
     }
 
     /// "from object 4", where an object is a place.
-    fn from_an_object(&self) -> bool {
+    fn placed_by_an_object(&self) -> bool {
         let object = |i: usize| self.0.get(i).is_some_and(|token| token.used && token.number.is_none());
         let article = |i: usize| self.0.get(i).is_some_and(|token| token.text == "the");
         self.0
