@@ -3,6 +3,7 @@
 //! `docs/motion.md` tells the models, their numbers and what they reach.
 
 mod engine;
+pub mod evaluation;
 mod filter;
 mod modes;
 mod noise;

@@ -5,6 +5,8 @@
 //! mode towards the mixture of the later smoothed states (Nadarajah, Tharmarasa, McDonald, Kirubarajan, "IMM forward
 //! filtering and backward smoothing for maneuvering target tracking", 2012).
 
+use nalgebra::Matrix3;
+
 use super::filter::{Covariance, Errors, Estimate, Measurement, Motion, Vector};
 
 pub(super) const MODES: usize = 3;
@@ -18,8 +20,11 @@ const REJECTED_SIGMAS: f64 = 7.0;
 /// No hypothesis is ever given up.
 const LEAST_PROBABILITY: f64 = 1e-6;
 
+/// What a standing object may pick up before it counts as moving, m/s.
+const SLOW_MPS: f64 = 0.3;
+
 /// Expected changes of mode in a second, from row to column.
-const CHANGES_PER_S: [[f64; MODES]; MODES] = [[0.0, 0.02, 0.10], [0.03, 0.0, 0.25], [0.15, 0.60, 0.0]];
+const CHANGES_PER_S: [[f64; MODES]; MODES] = [[0.0, 0.03, 0.15], [0.01, 0.0, 0.25], [0.05, 0.60, 0.0]];
 
 /// What the hypotheses say about motion for objects of one class.
 pub(super) type Motions = [Motion; MODES];
@@ -36,7 +41,7 @@ pub(super) struct Modes {
 impl Modes {
     /// Moves on by `dt_s`: mixes the hypotheses, then predicts each.
     pub fn predict(&mut self, dt_s: f64, motions: &Motions, errors: &Errors) {
-        let transition = transition(dt_s);
+        let transition = transition(&self.estimates, dt_s);
         let mut predicted = [0.0; MODES];
         let mixed: [Estimate; MODES] = std::array::from_fn(|to| {
             let mut weights: [f64; MODES] = std::array::from_fn(|from| transition[from][to] * self.probabilities[from]);
@@ -109,7 +114,11 @@ pub(super) fn smoothed_step(
     motions: &Motions,
     errors: &Errors,
 ) -> [Estimate; MODES] {
-    let transition = transition(dt_s);
+    let mut transition = transition(&earlier.estimates, dt_s);
+    // Who stood a moment ago can not be fast now.
+    for to in (0..MODES).filter(|to| *to != STANDING) {
+        transition[STANDING][to] *= standing_plausibility(&later_smoothed[to]);
+    }
     let mut earlier_backward = [0.0; MODES];
     let smoothed = std::array::from_fn(|mode| {
         let mut weights: [f64; MODES] =
@@ -176,17 +185,34 @@ fn normalize(weights: &mut [f64; MODES]) {
     weights.iter_mut().for_each(|weight| *weight /= sum);
 }
 
-/// Probabilities of going from mode to mode in `dt_s`.
-fn transition(dt_s: f64) -> [[f64; MODES]; MODES] {
+/// Probabilities of going from mode to mode in `dt_s`. What moves comes to rest only where it may be slow enough.
+fn transition(estimates: &[Estimate; MODES], dt_s: f64) -> [[f64; MODES]; MODES] {
     std::array::from_fn(|from| {
-        let leaving: f64 = CHANGES_PER_S[from].iter().sum();
+        let mut rates = CHANGES_PER_S[from];
+        if from != STANDING {
+            rates[STANDING] *= standing_plausibility(&estimates[from]);
+        }
+        let leaving: f64 = rates.iter().sum();
         let gone = 1.0 - (-leaving * dt_s).exp();
         std::array::from_fn(|to| {
             if from == to {
                 1.0 - gone
             } else {
-                gone * CHANGES_PER_S[from][to] / leaving
+                gone * rates[to] / leaving
             }
         })
     })
+}
+
+/// How well a velocity goes with standing: the likelihood of zero against that of the mean.
+fn standing_plausibility(estimate: &Estimate) -> f64 {
+    let velocity = estimate.velocity();
+    let mut covariance: Matrix3<f64> = estimate.covariance.fixed_view::<3, 3>(3, 3).into_owned();
+    for axis in 0..3 {
+        covariance[(axis, axis)] += SLOW_MPS * SLOW_MPS;
+    }
+    let Some(factor) = covariance.cholesky() else {
+        return 1.0;
+    };
+    (-0.5 * velocity.dot(&factor.solve(&velocity))).exp()
 }

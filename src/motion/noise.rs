@@ -25,7 +25,7 @@ const START_SHARE: f64 = 0.5;
 /// The white share stays in this range; above 1 the noise is larger than stated.
 const SHARE_RANGE: (f64, f64) = (0.02, 9.0);
 /// Correlation time of errors that belong to the object or to the camera's mounting, seconds.
-const BIAS_MEMORY_S: f64 = 30.0;
+const BIAS_MEMORY_S: f64 = 100.0;
 
 /// Number of groups of errors: three cues and the direction.
 const GROUPS: usize = 4;
