@@ -1,60 +1,74 @@
-//! KITTI tracking with noise on true boxes and distances.
+//! What the motion stage reaches on KITTI tracking with noise on true boxes and distances.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use std::path::PathBuf;
 
 use kinestream::motion::MotionSettings;
-use kinestream::motion::evaluation::{NoiseSettings, evaluate, load_kitti};
+use kinestream::motion::evaluation::{NoiseSettings, Report, evaluate, load_kitti};
 
-#[test]
-fn scores() {
-    let root = std::env::var_os("KINESTREAM_DATA").map_or_else(
+/// The data set's folder, where there is one.
+fn kitti() -> Option<PathBuf> {
+    let data = std::env::var_os("KINESTREAM_DATA").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
         PathBuf::from,
     );
-    let root = root.join("kitti-tracking");
+    let root = data.join("kitti-tracking");
     if !root.is_dir() {
         println!("skipped: no data");
-        return;
     }
-    let scenes = load_kitti(&root, 0, 11).unwrap();
-    for memory_s in [0.0, 1.0] {
-        let k: f64 = std::env::var("K").ok().and_then(|v| v.parse().ok()).unwrap_or(1.0);
-        let noise = NoiseSettings {
-            range: 0.10 * k,
-            lateral: 0.02 * k,
-            box_jitter: 0.03 * k,
-            memory_s,
-        };
-        let start = std::time::Instant::now();
-        let report = evaluate(
-            &scenes,
-            &noise,
-            &MotionSettings::default(),
-            &(1..=std::env::var("SEEDS").ok().and_then(|v| v.parse().ok()).unwrap_or(3)).collect::<Vec<u64>>(),
-            |_, _| {},
-        );
-        println!("memory {memory_s} ({:.1} s)", start.elapsed().as_secs_f64());
-        for (state, scores) in [("live", &report.live), ("settled", &report.settled)] {
-            for (group, s) in [
-                ("moving", &scores.vehicle_moving),
-                ("parked", &scores.vehicle_parked),
-                ("person", &scores.pedestrian_moving),
-            ] {
-                println!(
-                    "{state:8} {group:7} n {:5} missed {:4} mae {:6.2} bias {:6.2} median {:6.2} acc25 {:.3} mape {:.3} clock {:.3} cov {:.3} width {:5.2}",
-                    s.windows,
-                    s.missed,
-                    s.speed_mae_kmh.unwrap_or(f64::NAN),
-                    s.speed_bias_kmh.unwrap_or(f64::NAN),
-                    s.speed_median_kmh.unwrap_or(f64::NAN),
-                    s.acc25.unwrap_or(f64::NAN),
-                    s.distance_mape.unwrap_or(f64::NAN),
-                    s.clock_acc1.unwrap_or(f64::NAN),
-                    s.coverage95.unwrap_or(f64::NAN),
-                    s.interval_kmh.unwrap_or(f64::NAN)
-                );
-            }
-        }
+    root.is_dir().then_some(root)
+}
+
+fn report(memory_s: f64) -> Option<Report> {
+    let scenes = load_kitti(&kitti()?, 0, 11).unwrap();
+    let noise = NoiseSettings {
+        range: 0.10,
+        lateral: 0.02,
+        box_jitter: 0.03,
+        memory_s,
+    };
+    Some(evaluate(
+        &scenes,
+        &noise,
+        &MotionSettings::default(),
+        &[1, 2, 3],
+        |_, _| {},
+    ))
+}
+
+#[test]
+fn white_noise() {
+    let Some(report) = report(0.0) else { return };
+    let moving = &report.vehicle_moving;
+    assert!(moving.settled.speed_mae_kmh.unwrap() <= 1.3, "{:?}", moving.settled);
+    assert!(moving.settled.acc25.unwrap() >= 0.96, "{:?}", moving.settled);
+    assert!(moving.live.speed_mae_kmh.unwrap() <= 2.3, "{:?}", moving.live);
+    assert!(moving.live.acc25.unwrap() >= 0.89, "{:?}", moving.live);
+    let parked = &report.vehicle_parked;
+    assert!(parked.settled.speed_median_kmh.unwrap() <= 0.8, "{:?}", parked.settled);
+    assert!(parked.live.speed_median_kmh.unwrap() <= 2.5, "{:?}", parked.live);
+    let walking = &report.pedestrian_moving.settled;
+    assert!(walking.speed_mae_kmh.unwrap() <= 0.7, "{walking:?}");
+    for state in [&moving.settled, &moving.live, &parked.settled, walking] {
+        let coverage = state.coverage95.unwrap();
+        assert!((0.90..=0.985).contains(&coverage), "{state:?}");
     }
+}
+
+#[test]
+fn noise_with_a_memory_of_a_second() {
+    let Some(report) = report(1.0) else { return };
+    for (group, states) in report.groups() {
+        let coverage = states.settled.coverage95.unwrap();
+        assert!((0.88..=0.985).contains(&coverage), "{group}: {:?}", states.settled);
+    }
+    assert!(report.vehicle_moving.settled.acc25.unwrap() >= 0.9);
+}
+
+#[test]
+fn a_missing_folder_is_named() {
+    let error = load_kitti(&PathBuf::from("no/such/folder"), 0, 0)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("no/such/folder"), "{error}");
 }

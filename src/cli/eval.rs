@@ -1,5 +1,6 @@
 //! `kinestream eval`: scores results against truth.
 
+mod motion;
 mod tracking;
 
 use clap::Subcommand;
@@ -14,6 +15,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    Motion(motion::MotionArgs),
     Mot(tracking::MotArgs),
     Track(tracking::TrackArgs),
 }
@@ -21,6 +23,7 @@ enum What {
 /// Runs the subcommand.
 pub fn run(args: Args) -> anyhow::Result<()> {
     match args.what {
+        What::Motion(args) => motion::run_motion(args),
         What::Mot(args) => tracking::run_mot(args),
         What::Track(args) => tracking::run_track(args),
     }

@@ -11,9 +11,8 @@ use super::priors::ClassPrior;
 use crate::camera::Intrinsics;
 use crate::detection::BoundingBox;
 
-/// Yaws tried for what is clearly longer than wide, over a quarter turn (a cuboid looks the same after half a turn, and
-/// nearly so mirrored).
-const YAWS: usize = 6;
+/// Yaws tried for what is clearly longer than wide, over half a turn: after that a cuboid looks the same.
+const YAWS: usize = 8;
 /// Length over width from which yaw matters.
 const LONG: f64 = 1.3;
 /// Relative standard deviation of a class's length and width, for how likely a yaw is.
@@ -60,6 +59,8 @@ impl CutEdges {
 pub(super) struct CuboidFit {
     /// Direction to the cuboid's centre, camera frame.
     pub bearing_in_camera: Unit<Vector3<f64>>,
+    /// Standard deviation of the direction because the yaw is not known, radians.
+    pub bearing_sigma_rad: f64,
     /// Distance of the centre.
     pub range_m: f64,
     /// Relative standard deviation of the distance because the yaw is not known.
@@ -85,7 +86,7 @@ impl Eye<'_> {
         let (mut weights, mut mean_log_range, mut mean_depth) = (0.0, 0.0, 0.0);
         let mut mean_bearing = Vector3::zeros();
         for (index, slot) in fits.iter_mut().enumerate().take(count) {
-            let yaw = std::f64::consts::FRAC_PI_2 * (index as f64 + 0.5) / count as f64;
+            let yaw = std::f64::consts::PI * index as f64 / count as f64;
             let Some((bearing, range_m, width_ratio)) = self.fit_at(bbox, prior, yaw) else {
                 continue;
             };
@@ -95,7 +96,7 @@ impl Eye<'_> {
             } else {
                 1.0
             };
-            let half_depth = 0.5 * (prior.length_m * yaw.cos() + prior.width_m * yaw.sin());
+            let half_depth = 0.5 * (prior.length_m * yaw.cos().abs() + prior.width_m * yaw.sin());
             let half_depth = if count == 1 {
                 0.25 * (prior.length_m + prior.width_m)
             } else {
@@ -105,20 +106,23 @@ impl Eye<'_> {
             mean_log_range += weight * range_m.ln();
             mean_depth += weight * half_depth;
             mean_bearing += bearing.into_inner() * weight;
-            *slot = Some((weight, range_m.ln(), half_depth));
+            *slot = Some((weight, range_m.ln(), half_depth, bearing));
         }
         if weights <= 0.0 {
             return None;
         }
         mean_log_range /= weights;
         mean_depth /= weights;
-        let (mut variance, mut depth_variance) = (0.0, 0.0);
-        for (weight, log_range, half_depth) in fits.into_iter().flatten() {
+        let mean_bearing = Unit::try_new(mean_bearing, 1e-9)?;
+        let (mut variance, mut depth_variance, mut bearing_variance) = (0.0, 0.0, 0.0);
+        for (weight, log_range, half_depth, bearing) in fits.into_iter().flatten() {
             variance += weight * (log_range - mean_log_range).powi(2) / weights;
+            bearing_variance += weight * (bearing.into_inner() - mean_bearing.into_inner()).norm_squared() / weights;
             depth_variance += weight * (half_depth - mean_depth).powi(2) / weights;
         }
         Some(CuboidFit {
-            bearing_in_camera: Unit::try_new(mean_bearing, 1e-9)?,
+            bearing_in_camera: mean_bearing,
+            bearing_sigma_rad: bearing_variance.sqrt(),
             range_m: mean_log_range.exp(),
             yaw_sigma: variance.sqrt(),
             half_depth_m: mean_depth,

@@ -121,7 +121,8 @@ impl Lifter {
         }
         cues[CueKind::Depth.index()] = depth_cue(bbox, mask, prior, fit.as_ref(), &bearing, view, (width, height));
 
-        let mut bearing_sigma_rad = noise.center_px / intrinsics.fx.min(intrinsics.fy);
+        let yaw_sigma_rad = fit.map_or(0.0, |fit| fit.bearing_sigma_rad);
+        let mut bearing_sigma_rad = (noise.center_px / intrinsics.fx.min(intrinsics.fy)).hypot(yaw_sigma_rad);
         if cut.any() {
             // The centre of what is seen is not the object's: it may lie as far outside as the object is large.
             bearing_sigma_rad += 0.25 * f64::from(bbox.width().max(bbox.height())) / intrinsics.fx.min(intrinsics.fy);

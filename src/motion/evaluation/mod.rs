@@ -12,4 +12,4 @@ mod scores;
 pub use kitti::load_kitti;
 pub use perturbation::NoiseSettings;
 pub use scene::{DatasetError, Group, Scene, SceneFrame, TrueObject};
-pub use scores::{GroupScore, Report, Scores, evaluate};
+pub use scores::{GroupScore, Report, StateScores, evaluate};

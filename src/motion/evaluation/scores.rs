@@ -54,24 +54,35 @@ pub struct GroupScore {
     pub interval_kmh: Option<f64>,
 }
 
-/// Scores of one state.
+/// Scores of one group's states.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Scores {
-    /// Vehicles faster than 7.2 km/h.
-    pub vehicle_moving: GroupScore,
-    /// Vehicles that stand.
-    pub vehicle_parked: GroupScore,
-    /// People faster than 1.8 km/h.
-    pub pedestrian_moving: GroupScore,
+pub struct StateScores {
+    /// Causal states.
+    pub live: GroupScore,
+    /// States a settle lag behind.
+    pub settled: GroupScore,
 }
 
-/// Scores of both states.
+/// Scores of all groups.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Report {
-    /// Causal states.
-    pub live: Scores,
-    /// States a settle lag behind.
-    pub settled: Scores,
+    /// Vehicles faster than 7.2 km/h.
+    pub vehicle_moving: StateScores,
+    /// Vehicles that stand.
+    pub vehicle_parked: StateScores,
+    /// People faster than 1.8 km/h.
+    pub pedestrian_moving: StateScores,
+}
+
+impl Report {
+    /// The groups by name.
+    pub fn groups(&self) -> [(&'static str, &StateScores); 3] {
+        [
+            ("vehicle_moving", &self.vehicle_moving),
+            ("vehicle_parked", &self.vehicle_parked),
+            ("pedestrian_moving", &self.pedestrian_moving),
+        ]
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,9 +123,14 @@ pub fn evaluate(
             run_scene(scene, index as u64, noise, settings, seed, &mut live, &mut settled);
         }
     }
+    let group = |bin: Bin| StateScores {
+        live: group_score(&live, bin),
+        settled: group_score(&settled, bin),
+    };
     Report {
-        live: scores(&live),
-        settled: scores(&settled),
+        vehicle_moving: group(Bin::VehicleMoving),
+        vehicle_parked: group(Bin::VehicleParked),
+        pedestrian_moving: group(Bin::PedestrianMoving),
     }
 }
 
@@ -331,28 +347,15 @@ fn estimated(trajectory: &Trajectory, start_s: f64, end_s: f64) -> Option<Estima
     })
 }
 
-fn scores(windows: &[Window]) -> Scores {
-    let group = |bin: Bin| {
-        group_score(
-            windows.iter().filter(|window| window.bin == bin),
-            bin != Bin::VehicleParked,
-        )
-    };
-    Scores {
-        vehicle_moving: group(Bin::VehicleMoving),
-        vehicle_parked: group(Bin::VehicleParked),
-        pedestrian_moving: group(Bin::PedestrianMoving),
-    }
-}
-
-fn group_score<'a>(windows: impl Iterator<Item = &'a Window>, moves: bool) -> GroupScore {
+fn group_score(windows: &[Window], bin: Bin) -> GroupScore {
+    let moves = bin != Bin::VehicleParked;
     let mut missed = 0;
     let mut bias = 0.0;
     let mut errors = Vec::new();
     let mut speeds = Vec::new();
     let (mut accurate, mut relative, mut covered, mut width) = (0.0, 0.0, 0.0, 0.0);
     let (mut hours, mut hours_right) = (0.0, 0.0);
-    for window in windows {
+    for window in windows.iter().filter(|window| window.bin == bin) {
         let Some(estimate) = window.estimate else {
             missed += 1;
             continue;
