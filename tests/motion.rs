@@ -158,7 +158,8 @@ fn what_stands_reads_as_standing() {
     assert!(state.live.standstill_probability > 0.8, "{state:?}");
     assert_eq!(state.live.velocity_in_world_mps, Vector3::zeros());
     assert_eq!(state.movement_clock, None);
-    assert!(run.settled_speed(5.0, 18.0) < 0.05);
+    let speed = run.settled_speed(5.0, 18.0);
+    assert!(speed < 0.05, "{speed} m/s");
     assert!((state.live.position_in_world - place).norm() < 1.5);
 }
 

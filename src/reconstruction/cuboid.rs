@@ -15,9 +15,12 @@ use crate::detection::BoundingBox;
 const YAWS: usize = 8;
 /// Length over width from which yaw matters.
 const LONG: f64 = 1.3;
+/// Least standard deviation of the centre across the line of sight, relative to half of the extent along it: yaws lie
+/// between those tried.
+const BEARING_SHARE: f64 = 0.15;
 /// Relative standard deviation of a class's length and width, for how likely a yaw is.
 const ASPECT_SIGMA: f64 = 0.15;
-const ITERATIONS: usize = 4;
+const ITERATIONS: usize = 6;
 
 /// Which edges of a box lie on the picture's edge: there the object may go on outside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,7 +125,9 @@ impl Eye<'_> {
         }
         Some(CuboidFit {
             bearing_in_camera: mean_bearing,
-            bearing_sigma_rad: bearing_variance.sqrt(),
+            bearing_sigma_rad: bearing_variance
+                .sqrt()
+                .max(BEARING_SHARE * mean_depth / mean_log_range.exp()),
             range_m: mean_log_range.exp(),
             yaw_sigma: variance.sqrt(),
             half_depth_m: mean_depth,
