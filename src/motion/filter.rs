@@ -224,6 +224,11 @@ pub(super) struct Measurement {
 }
 
 impl Measurement {
+    /// Whether it measures a distance, not a direction.
+    pub fn is_distance(&self) -> bool {
+        matches!(self.kind, Kind::LogRange(_))
+    }
+
     /// Residual, and gradient of the measurement with respect to the position.
     fn residual(&self, position: Point3<f64>, mean: &Vector) -> (f64, Vector3<f64>) {
         let line = position - self.camera;

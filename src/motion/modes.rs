@@ -54,10 +54,12 @@ impl Modes {
         self.likelihoods = [1.0; MODES];
     }
 
-    /// Takes the measurements of one frame; the share of them that was too far off to be used comes back.
-    pub fn update(&mut self, measurements: impl Iterator<Item = Measurement>) -> f64 {
+    /// Takes the measurements of one frame. False when all its directions, or all its distances, were too far off to be
+    /// used: directions that fit do not make up for distances that do not.
+    pub fn update(&mut self, measurements: impl Iterator<Item = Measurement>) -> bool {
         let mut log_likelihoods = [0.0; MODES];
-        let (mut taken, mut rejected) = (0.0, 0.0);
+        // Of directions and of distances: how many came, how many were used.
+        let (mut came, mut used) = ([0; 2], [0; 2]);
         for measurement in measurements {
             let innovations: [_; MODES] = std::array::from_fn(|mode| self.estimates[mode].innovation(&measurement));
             // The gate is that of the hypothesis which explains the measurement best, and the same for all: else the
@@ -67,11 +69,12 @@ impl Modes {
                 .min_by(|a, b| (a.residual.powi(2) / a.variance).total_cmp(&(b.residual.powi(2) / b.variance)));
             let Some(nearest) = nearest else { continue };
             let sigmas2 = nearest.residual.powi(2) / nearest.variance;
+            let sort = usize::from(measurement.is_distance());
+            came[sort] += 1;
             if !(sigmas2 < REJECTED_SIGMAS.powi(2)) {
-                rejected += 1.0;
                 continue;
             }
-            taken += 1.0;
+            used[sort] += 1;
             // A residual r has the pull of one at the gate when its variance S grows to r²/(gate·√S)·…: r/S' = gate/√S.
             let inflation = if sigmas2 > HUBER_SIGMAS.powi(2) {
                 nearest.residual.abs() * nearest.variance.sqrt() / HUBER_SIGMAS - nearest.variance
@@ -90,11 +93,7 @@ impl Modes {
             *probability = (*probability * likelihood).max(LEAST_PROBABILITY);
         }
         normalize(&mut self.probabilities);
-        if taken + rejected > 0.0 {
-            rejected / (taken + rejected)
-        } else {
-            0.0
-        }
+        came.iter().zip(used).all(|(came, used)| *came == 0 || used > 0)
     }
 
     /// The estimate over all hypotheses.

@@ -173,13 +173,13 @@ impl MovingObject {
         self.time_s = time_s;
         let seen = observation.is_some();
         if let Some((observation, errors, reliability)) = observation {
-            let rejected = self.modes.update(Measurement::of(observation, &errors));
+            let fits = self.modes.update(Measurement::of(observation, &errors));
             self.camera_in_world = observation.camera_in_world;
             self.scale_sigma = observation.scale_sigma;
             self.observation_reliability = reliability;
             self.observations = self.observations.saturating_add(1);
             self.last_seen_s = time_s;
-            if rejected < 0.5 {
+            if fits {
                 self.rejected_since_s = None;
             } else if time_s - *self.rejected_since_s.get_or_insert(time_s) > MAX_REJECTED_S {
                 return false;

@@ -32,6 +32,8 @@ const EDGE_NOISE_PX: f64 = 1.0;
 const MAX_GROUND_SIGMA: f64 = 0.5;
 /// A depth map that is less certain than this (relative) says nothing.
 const MAX_DEPTH_SIGMA: f64 = 0.5;
+/// Relative standard deviation that an unknown tilt gives a distance by size, at most.
+const MAX_TILT_SIGMA: f64 = 0.5;
 /// A metric scale that is less certain than this (standard deviation of its logarithm) makes states unreliable.
 const MAX_SCALE_SIGMA: f64 = 0.2;
 /// What is assumed of the extent of an object whose class has no prior, metres along the line of sight: half of it, and
@@ -106,8 +108,10 @@ impl Lifter {
         };
         let mut bearing = fit.map_or(center, |fit| fit.bearing_in_camera);
         let mut cues = [None; 3];
+        let mut tilt_scale = 0.0;
         if let (Some(fit), Some(prior)) = (&fit, prior) {
-            cues[CueKind::Size.index()] = Some(size_cue(fit, prior, &noise, view));
+            cues[CueKind::Size.index()] = Some(size_cue(fit, prior, &noise));
+            tilt_scale = size_scale_sigma(fit, prior, view);
         }
         if !cut.bottom
             && let Some((cue, toward)) = prior
@@ -132,7 +136,7 @@ impl Lifter {
             bearing_in_world: view.world_from_camera.rotation * bearing,
             bearing_sigma_rad,
             cues,
-            scale_sigma: camera.intrinsics_source.relative_focal_sigma(),
+            scale_sigma: camera.intrinsics_source.relative_focal_sigma().hypot(tilt_scale),
         };
         let disagree = observation.cues_disagree();
         if disagree {
@@ -167,15 +171,22 @@ impl EdgeNoise {
     }
 }
 
-fn size_cue(fit: &CuboidFit, prior: &ClassPrior, noise: &EdgeNoise, view: &View) -> RangeCue {
+fn size_cue(fit: &CuboidFit, prior: &ClassPrior, noise: &EdgeNoise) -> RangeCue {
     let class = prior.height_sigma_m / prior.height_m;
-    // A tilt that is wrong by δ mixes δ times the extent along the line of sight into the height.
-    let tilt = view.camera.mounting_source.tilt_sigma_rad() * 2.0 * fit.half_depth_m / prior.height_m;
     RangeCue {
         range_m: fit.range_m,
         noise: noise.down,
-        bias: class.hypot(fit.yaw_sigma).hypot(tilt.min(0.5)),
+        bias: class.hypot(fit.yaw_sigma),
     }
+}
+
+/// What the camera's tilt leaves uncertain of a distance by size: a tilt that is wrong by δ mixes δ times the extent along
+/// the line of sight into the height. It is the camera's error, the same in every frame and alike for all objects, so it
+/// is one of scale: as an error of the object's own it would give a filter room to take a crossing car for a near one
+/// that stands.
+fn size_scale_sigma(fit: &CuboidFit, prior: &ClassPrior, view: &View) -> f64 {
+    let tilt = view.camera.mounting_source.tilt_sigma_rad() * 2.0 * fit.half_depth_m / prior.height_m;
+    tilt.min(MAX_TILT_SIGMA)
 }
 
 /// The distance by ground contact, and the direction to the object's centre in the camera frame.
