@@ -273,9 +273,7 @@ impl InPlace {
             ::gst::element_error!(
                 element,
                 ::gst::StreamError::Format,
-                [
-                    "frames have neither time stamps nor a frame rate: expected a PTS on every buffer, or framerate in the caps"
-                ]
+                ("frames have neither time stamps nor a frame rate: expected PTS on buffers, or framerate in the caps")
             );
             return Err(::gst::FlowError::Error);
         };

@@ -12,6 +12,7 @@ use ::gst_base::subclass::prelude::*;
 use super::Ego;
 use crate::camera::Camera;
 use crate::frame::FrameTime;
+use crate::gst::events::Model;
 use crate::gst::in_place::{self, InPlace, StreamChange};
 use crate::gst::picture::MappedFrame;
 use crate::perception::{DepthModel, DepthSettings, Device, SessionSettings};
@@ -64,6 +65,8 @@ pub struct KineRecon {
     settings: Mutex<Settings>,
     /// Held while a frame is worked on, by the streaming thread only.
     worker: Mutex<Option<Worker>>,
+    /// The model that is not yet told downstream.
+    untold: Mutex<Option<Model>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -181,6 +184,11 @@ impl BaseTransformImpl for KineRecon {
         let settings = locked(&self.settings).clone();
         let worker = Worker::load(&settings)?;
         self.common.start();
+        *locked(&self.untold) = worker.depth.as_ref().map(|depth| Model {
+            stage: "depth".to_owned(),
+            name: depth.manifest().name.clone(),
+            device: depth.device().to_string(),
+        });
         *locked(&self.worker) = Some(worker);
         Ok(())
     }
@@ -227,6 +235,9 @@ impl BaseTransformImpl for KineRecon {
         let Some(mut frame) = self.common.begin(&*element, buffer)? else {
             return Ok(::gst::FlowSuccess::Ok);
         };
+        if let Some(model) = locked(&self.untold).take() {
+            element.src_pad().push_event(model.to_event());
+        }
         let mut slot = locked(&self.worker);
         let worker = slot.as_mut().ok_or(::gst::FlowError::Flushing)?;
         if frame.new_scene {

@@ -9,6 +9,7 @@ use ::gst_base::prelude::*;
 use ::gst_base::subclass::prelude::*;
 
 use super::worker::{Settings, Worker};
+use crate::gst::events::Model;
 use crate::gst::in_place::{self, Frame, InPlace, StreamChange};
 use crate::gst::picture::MappedFrame;
 use crate::gst::regions;
@@ -40,6 +41,8 @@ pub struct KineTrack {
     /// Held while a frame is worked on, by the streaming thread only.
     worker: Mutex<Option<Worker>>,
     swap: Arc<Mutex<Swap>>,
+    /// Models that are not yet told downstream.
+    untold: Mutex<Vec<Model>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -177,6 +180,7 @@ impl BaseTransformImpl for KineTrack {
             .map_err(|message| ::gst::error_msg!(::gst::ResourceError::Settings, ("{message}")))?;
         self.common.start();
         *locked(&self.swap) = Swap::None;
+        *locked(&self.untold) = worker.models();
         *locked(&self.worker) = Some(worker);
         Ok(())
     }
@@ -228,6 +232,9 @@ impl BaseTransformImpl for KineTrack {
         let Some(mut frame) = self.common.begin(&*element, buffer)? else {
             return Ok(::gst::FlowSuccess::Ok);
         };
+        for model in std::mem::take(&mut *locked(&self.untold)) {
+            element.src_pad().push_event(model.to_event());
+        }
         self.track(buffer, &mut frame).map_err(|error| {
             if let Some(message) = error.message {
                 ::gst::element_error!(element, ::gst::StreamError::Failed, ("{message}"));
@@ -264,6 +271,7 @@ impl KineTrack {
         };
         if let Some(detector) = self.take_loaded() {
             worker.replace_detector(detector);
+            *locked(&self.untold) = worker.models();
         }
         if frame.new_scene {
             worker.reset();

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::detection::Detection;
 use crate::frame::{FrameTime, Picture};
+use crate::gst::events::Model;
 use crate::perception::{
     Detector, DetectorSettings, Device, Embedder, EmbedderSettings, PerceptionError, SessionSettings,
 };
@@ -126,6 +127,21 @@ impl Worker {
     pub fn reset(&mut self) {
         self.tracker.reset();
         self.frames_to_detection = 0;
+    }
+
+    /// The models, for the publisher's status.
+    pub fn models(&self) -> Vec<Model> {
+        let model = |stage: &str, name: &str, device: Device| Model {
+            stage: stage.to_owned(),
+            name: name.to_owned(),
+            device: device.to_string(),
+        };
+        let detector = model("detection", &self.detector.manifest().name, self.detector.device());
+        let embedder = self
+            .embedder
+            .iter()
+            .map(|embedder| model("reid", &embedder.manifest().name, embedder.device()));
+        std::iter::once(detector).chain(embedder).collect()
     }
 
     /// Whether the detector is to run on the next frame.
