@@ -210,6 +210,11 @@ fn comparisons_of_distance_and_speed() {
         slower.text,
         "Object 1 moves slower (7.20 km/h) than object 2 (18.00 km/h)."
     );
+    let fastest = ask_one("Which of objects 1, 2 and 6 moves fastest?");
+    assert_eq!(
+        fastest.text,
+        "Of objects 1, 2 and 6, object 2 moves fastest (18.00 km/h)."
+    );
     assert_eq!(
         ask_one("Which object moves fastest?").value,
         Some(AnswerValue::ObjectId(2))

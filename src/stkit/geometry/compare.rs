@@ -186,7 +186,8 @@ fn sentence(asking: &Asking<'_>, distance: bool, measured: &[(&StoredTrajectory,
                 (false, false) => "moves fastest",
                 (false, true) => "moves slowest",
             };
-            let ids: Vec<u64> = measured.iter().map(|(stored, _)| stored.track_id).collect();
+            let mut ids: Vec<u64> = measured.iter().map(|(stored, _)| stored.track_id).collect();
+            ids.sort_unstable();
             format!(
                 "of {}, object {} {verb} ({}).",
                 objects(&ids),
