@@ -7,6 +7,7 @@
 //!
 //! Boxes come from the scene, with a detector's noise; in your program they come from `kinestream::perception` or a
 //! detector that you have. Prints each object's estimated speed beside the true one, and draws the last frame.
+#![allow(clippy::print_stdout)]
 
 use std::error::Error;
 use std::f64::consts::TAU;

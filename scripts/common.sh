@@ -1,0 +1,38 @@
+# shellcheck shell=bash
+# What the demo and the example tests share: finding data, a video served as a camera, free ports, ending what was started.
+
+# shellcheck disable=SC2034  # for the scripts that source this
+data=${KINESTREAM_DATA:-../shared/data}
+bin="$CARGO_TARGET_DIR/debug"
+started=()
+
+# Ends what this script started, by process id, the newest first.
+end_started() {
+    local index
+    for ((index = ${#started[@]} - 1; index >= 0; index--)); do
+        kill "${started[index]}" 2>/dev/null && wait "${started[index]}" 2>/dev/null
+    done
+    started=()
+    return 0
+}
+
+free_port() {
+    "$KINESTREAM_PYTHON" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# serve FILE LOG: serves the file over RTSP, and sets `rtsp_url` once it answers.
+serve() {
+    local port waited
+    port=$(free_port)
+    "$bin/examples/rtsp_server" "$1" "$port" >"$2" 2>&1 &
+    started+=($!)
+    for ((waited = 0; waited < 300; waited++)); do
+        rtsp_url=$(grep -o 'rtsp://[^ ]*' "$2" || true)
+        [ -z "$rtsp_url" ] || return 0
+        kill -0 "${started[-1]}" 2>/dev/null || break
+        sleep 0.1
+    done
+    echo "the RTSP server did not start:" >&2
+    cat "$2" >&2
+    return 1
+}
