@@ -3,7 +3,7 @@
 #
 #   examples/launch_overlay.sh VIDEO DETECTOR OUT.mkv [CAMERA]
 #
-# CAMERA is a camera file (docs/camera.md); without one a field of view is assumed and values are marked as not reliable.
+# CLASSES=car,person in the environment keeps to these classes. CAMERA is a camera file (docs/camera.md); without one a field of view is assumed and values are marked as not reliable.
 set -euo pipefail
 
 [ $# -ge 3 ] || { echo "usage: $0 VIDEO DETECTOR OUT.mkv [CAMERA]" >&2; exit 2; }
@@ -21,5 +21,5 @@ fi
 
 exec gst-launch-1.0 -q \
     filesrc "location=$1" ! decodebin ! queue \
-    ! "${recon[@]}" ! kinetrack "model=$2" ! kinemotion ! kinevlm \
+    ! "${recon[@]}" ! kinetrack "model=$2" "classes=${CLASSES:-}" ! kinemotion ! kinevlm \
     ! kineoverlay ! videoconvert ! "${encode[@]}" ! matroskamux ! filesink "location=$3"

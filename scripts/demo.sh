@@ -43,7 +43,12 @@ run=$!
 
 say "a separate program watches over zenoh: kinestream watch -e $endpoint"
 sleep 2
-if ! "$bin/kinestream" watch -e "$endpoint" --no-multicast-scouting --duration "$duration"; then
+# Without a terminal the table is drawn again and again below itself: the end of it will do.
+watch() { "$bin/kinestream" watch -e "$endpoint" --no-multicast-scouting --duration "$duration"; }
+if [ -t 1 ]; then watched=0; watch || watched=$?
+else watched=0; watch >demo/watch.log || watched=$?; tail -n 25 demo/watch.log
+fi
+if [ "$watched" != 0 ]; then
     tail -n 20 demo/run.log >&2
     die "the subscriber failed"
 fi
@@ -54,12 +59,21 @@ wait "$run" || { tail -n 20 demo/run.log >&2; die "kinestream run failed"; }
 
 annotated=demo/annotated.mkv
 say "drawing the same into $annotated: examples/launch_overlay.sh $video $detector $annotated ${CAMERA:-}"
-examples/launch_overlay.sh "$video" "$detector" "$annotated" ${CAMERA:+"$CAMERA"} >demo/annotated.log 2>&1 ||
+CLASSES=person,bicycle,car,motorcycle,bus,truck examples/launch_overlay.sh "$video" "$detector" "$annotated" ${CAMERA:+"$CAMERA"} >demo/annotated.log 2>&1 ||
     { tail -n 20 demo/annotated.log >&2; die "drawing failed"; }
 
 say "what was measured: demo/report.json"
 "$KINESTREAM_PYTHON" - demo/report.json <<'PYTHON'
-import json, sys
-print(json.dumps(json.load(open(sys.argv[1])), indent=2)[:4000])
+import json
+import sys
+
+with open(sys.argv[1], encoding="utf-8") as file:
+    report = json.load(file)
+print(f"  {report['frames']} frames, {report['fps']:.1f} frames/s, {report['drops']} dropped, {report['reconnects']} reconnects")
+for camera in report["cameras"]:
+    rows = {"capture to publish": camera["capture_to_publish"], **camera["stages"]}
+    for name, latency in rows.items():
+        if latency:
+            print(f"  {name:<20} p50 {latency['p50_ms']:7.2f} ms   p95 {latency['p95_ms']:7.2f} ms   max {latency['max_ms']:7.2f} ms")
 PYTHON
 say "done: $annotated, demo/report.json"

@@ -1,6 +1,6 @@
 //! The newest answers, in a panel at the bottom.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::canvas::{Area, PictureMut};
@@ -42,6 +42,9 @@ impl Caption {
             let rank = |answer: &Answer| (answer.value.is_none(), !answer.reliable);
             rank(a).cmp(&rank(b)).then(b_s.total_cmp(a_s))
         });
+        // Several questions may have the same reason why there is no answer.
+        let mut said = HashSet::new();
+        shown.retain(|(_, answer)| said.insert(answer.text.as_str()));
         let left_out = shown.len().saturating_sub(MAX_SHOWN);
         shown.truncate(MAX_SHOWN);
         let (margin, pad) = (look.margin(), look.margin());

@@ -21,7 +21,7 @@ impl Font {
     pub fn for_height(height: u32) -> Self {
         let (glyphs, zoom) = match height {
             0..=300 => (&iso_8859_1::FONT_5X8, 1),
-            301..=520 => (&iso_8859_1::FONT_6X13_BOLD, 1),
+            301..=520 => (&iso_8859_1::FONT_7X13_BOLD, 1),
             521..=760 => (&iso_8859_1::FONT_8X13_BOLD, 1),
             761..=1300 => (&iso_8859_1::FONT_9X18_BOLD, 1),
             1301..=2000 => (&iso_8859_1::FONT_8X13_BOLD, 2),
