@@ -15,7 +15,7 @@ help: ## Show this list
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 	@echo
-	@echo "Settings: VIDEO= DETECTOR= DURATION= (demo), PREFIX= PLUGIN_DIR= (install), CARGO_TARGET_DIR=, ORT_DYLIB_PATH="
+	@echo "Settings: VIDEO= DETECTOR= CLASSES= CAMERA= DURATION= (demo), PREFIX= PLUGIN_DIR= (install), CARGO_TARGET_DIR=, ORT_DYLIB_PATH="
 
 setup: ## Install what is missing: apt packages, Rust, ONNX Runtime (asks sudo where needed)
 	@scripts/setup.sh

@@ -9,6 +9,8 @@ set -euo pipefail
 [ $# -ge 3 ] || { echo "usage: $0 VIDEO DETECTOR OUT.mkv [CAMERA]" >&2; exit 2; }
 recon=(kinerecon)
 [ $# -lt 4 ] || recon+=("camera=$4")
+track=(kinetrack "model=$2")
+[ -z "${CLASSES:-}" ] || track+=("classes=$CLASSES")
 
 # The first encoder that is installed; JPEG always is.
 if gst-inspect-1.0 --exists x264enc; then
@@ -21,5 +23,5 @@ fi
 
 exec gst-launch-1.0 -q \
     filesrc "location=$1" ! decodebin ! queue \
-    ! "${recon[@]}" ! kinetrack "model=$2" "classes=${CLASSES:-}" ! kinemotion ! kinevlm \
+    ! "${recon[@]}" ! "${track[@]}" ! kinemotion ! kinevlm \
     ! kineoverlay ! videoconvert ! "${encode[@]}" ! matroskamux ! filesink "location=$3"

@@ -4,6 +4,7 @@
 #
 #   VIDEO=     video file          default: car-detection.mp4 of the data folder
 #   DETECTOR=  manifest or ONNX    default: yolox_nano.onnx of the data folder
+#   CLASSES=   classes to keep to   default: road users with the default detector, else all
 #   CAMERA=    camera file         default: none, so a field of view is assumed and values are marked as not reliable
 #   DURATION=  seconds to watch    default: 30
 set -euo pipefail
@@ -16,13 +17,15 @@ die() { printf 'demo: %s\n' "$*" >&2; exit 1; }
 
 video=${VIDEO:-$data/video/car-detection.mp4}
 detector=${DETECTOR:-$data/models/yolox_nano.onnx}
+[ -n "${DETECTOR:-}" ] || CLASSES=${CLASSES:-person,bicycle,car,motorcycle,bus,truck}
 duration=${DURATION:-30}
 [ -f "$video" ] || die "no video at $video. Give your own: make demo VIDEO=street.mp4 DETECTOR=yolox_nano.onnx"
 [ -f "$detector" ] || die "no detector at $detector. Give your own, an ONNX file or a manifest (docs/models.md): make demo DETECTOR=yolox_nano.onnx"
-camera=()
+options=()
+[ -z "${CLASSES:-}" ] || options+=(--classes "$CLASSES")
 if [ -n "${CAMERA:-}" ]; then
     [ -f "$CAMERA" ] || die "no camera file at $CAMERA (docs/camera.md)"
-    camera=(--camera-file "$CAMERA")
+    options+=(--camera-file "$CAMERA")
 fi
 
 say "building (the first time takes some minutes)"
@@ -35,8 +38,8 @@ say "serving $video over RTSP"
 serve "$video" demo/rtsp.log
 endpoint="tcp/127.0.0.1:$(free_port)"
 
-say "running: kinestream run configs/demo.toml --source $rtsp_url --detector $detector ${camera[*]} (for $((duration + 5)) s)"
-"$bin/kinestream" run configs/demo.toml --source "$rtsp_url" --detector "$detector" "${camera[@]}" \
+say "running: kinestream run configs/demo.toml --source $rtsp_url --detector $detector ${options[*]} (for $((duration + 5)) s)"
+"$bin/kinestream" run configs/demo.toml --source "$rtsp_url" --detector "$detector" "${options[@]}" \
     --listen "$endpoint" --no-multicast-scouting --duration $((duration + 5)) --report demo/report.json >demo/run.log 2>&1 &
 started+=($!)
 run=$!
@@ -59,7 +62,7 @@ wait "$run" || { tail -n 20 demo/run.log >&2; die "kinestream run failed"; }
 
 annotated=demo/annotated.mkv
 say "drawing the same into $annotated: examples/launch_overlay.sh $video $detector $annotated ${CAMERA:-}"
-CLASSES=person,bicycle,car,motorcycle,bus,truck examples/launch_overlay.sh "$video" "$detector" "$annotated" ${CAMERA:+"$CAMERA"} >demo/annotated.log 2>&1 ||
+CLASSES=${CLASSES:-} examples/launch_overlay.sh "$video" "$detector" "$annotated" ${CAMERA:+"$CAMERA"} >demo/annotated.log 2>&1 ||
     { tail -n 20 demo/annotated.log >&2; die "drawing failed"; }
 
 say "what was measured: demo/report.json"

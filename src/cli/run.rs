@@ -27,6 +27,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     detector: Option<PathBuf>,
 
+    /// Look for these classes only, e.g. car,person, instead of the configuration's.
+    #[arg(long, value_name = "CLASS", value_delimiter = ',')]
+    classes: Vec<String>,
+
     /// Another camera file (intrinsics, mounting) for the only camera.
     #[arg(long, value_name = "FILE")]
     camera_file: Option<PathBuf>,
@@ -114,6 +118,9 @@ fn configured(args: &Args) -> anyhow::Result<RunConfig> {
     for camera in &mut config.cameras {
         if let Some(detector) = &args.detector {
             camera.detector.clone_from(detector);
+        }
+        if !args.classes.is_empty() {
+            camera.classes.clone_from(&args.classes);
         }
         camera.threads = args.threads.or(camera.threads);
     }
