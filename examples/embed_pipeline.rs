@@ -81,7 +81,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     engine.stop();
     pushing.join().map_err(|_| "the thread that pushes frames panicked")?;
     printed.try_iter().for_each(|line| println!("{line}"));
-    for failure in engine.failures() {
+    if let Some(failure) = engine.failures().into_iter().next() {
         return Err(failure.into());
     }
     let report = engine.report();

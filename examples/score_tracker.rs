@@ -1,6 +1,7 @@
 //! Scores the tracker over folders of MOT Challenge files, without GStreamer or zenoh: the library at work.
 //!
 //! `cargo run --no-default-features --example score_tracker -- DIR [SETTINGS.toml]`
+#![allow(clippy::print_stdout)]
 
 use std::path::Path;
 

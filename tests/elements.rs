@@ -1,5 +1,6 @@
 //! kinerecon, kinetrack and kinemotion in harnesses: pictures pass untouched, results travel, and streams may flush, end,
 //! change, jump and be late.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};

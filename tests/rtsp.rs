@@ -1,4 +1,5 @@
 //! Cameras over RTSP: frames with the camera's own time, stalls noticed and said, cameras that come back.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Once};

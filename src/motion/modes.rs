@@ -71,7 +71,7 @@ impl Modes {
             let sigmas2 = nearest.residual.powi(2) / nearest.variance;
             let sort = usize::from(measurement.is_distance());
             came[sort] += 1;
-            if !(sigmas2 < REJECTED_SIGMAS.powi(2)) {
+            if sigmas2.is_nan() || sigmas2 >= REJECTED_SIGMAS.powi(2) {
                 continue;
             }
             used[sort] += 1;

@@ -67,7 +67,7 @@ impl Range {
         let shown: Vec<_> = results
             .objects
             .iter()
-            .map(|object| (object, plan.from_above(&object.live.position_in_world)))
+            .map(|object| (object, plan.seen_from_above(&object.live.position_in_world)))
             .filter(|(_, at)| at.x.is_finite() && at.y.is_finite())
             .collect();
         let mut distances: Vec<f64> = shown.iter().map(|(_, at)| at.norm()).collect();
@@ -98,7 +98,7 @@ impl Range {
                 if with_trails {
                     let trail = trails::trail_of(object, results);
                     for pair in trail.windows(2) {
-                        let [from, to] = [&pair[0], &pair[1]].map(|(p, _)| inset.pixel(plan.from_above(p)));
+                        let [from, to] = [&pair[0], &pair[1]].map(|(p, _)| inset.pixel(plan.seen_from_above(p)));
                         shapes::line(picture, from, to, look.line * 0.8, &ink, 0.2 + 0.5 * pair[1].1);
                     }
                 }
@@ -151,7 +151,7 @@ impl Plan {
     }
 
     /// A point of the world relative to the camera, (right, ahead) in metres.
-    fn from_above(&self, p: &Point3<f64>) -> Vector2<f64> {
+    fn seen_from_above(&self, p: &Point3<f64>) -> Vector2<f64> {
         self.turned(&(p.coords - self.camera))
     }
 }

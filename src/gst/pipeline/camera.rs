@@ -188,10 +188,11 @@ impl CameraPipeline {
             ..Counters::default()
         };
         let count = |element: &::gst::Element, property: &str| {
-            element
-                .has_property_with_type(property, u64::static_type())
-                .then(|| element.property::<u64>(property))
-                .unwrap_or_default()
+            if element.has_property_with_type(property, u64::static_type()) {
+                element.property::<u64>(property)
+            } else {
+                0
+            }
         };
         for element in self.pipeline.children() {
             match element.factory().map(|factory| factory.name()).as_deref() {

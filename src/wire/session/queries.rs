@@ -108,7 +108,8 @@ pub(super) fn serve(
 ) -> Result<Queries, SessionError> {
     let (jobs, waiting) = bounded(QUERIES_WAITING);
     let mut queryables = Vec::new();
-    let leaves: [(&str, fn(Query) -> Job); 5] = [
+    type MakeJob = fn(Query) -> Job;
+    let leaves: [(&str, MakeJob); 5] = [
         ("ask", Job::Ask),
         ("history", Job::History),
         ("metrics", Job::Metrics),
@@ -123,7 +124,7 @@ pub(super) fn serve(
                 | Job::History(query)
                 | Job::Metrics(query)
                 | Job::Tracks(query)
-                | Job::Status(query) => Some(query),
+                | Job::Status(query) => Some(Box::new(query)),
                 Job::Said(_) => None,
             })
         });
@@ -137,7 +138,9 @@ pub(super) fn serve(
     if let Some(snapshot) = services.snapshot {
         let (pictures, wanted) = bounded::<Query>(4);
         let passing = pass_on(shared.clone(), move |query| {
-            pictures.try_send(query).map_err(|refused| Some(refused.into_inner()))
+            pictures
+                .try_send(query)
+                .map_err(|refused| Some(Box::new(refused.into_inner())))
         });
         queryables.push(declare(session, shared, "snapshot", passing)?);
         let key = shared.keys.leaf("snapshot");
@@ -178,7 +181,7 @@ fn declare(
 /// A callback that hands the query over, or tells the asker that too many wait.
 fn pass_on(
     shared: Arc<Shared>,
-    hand_over: impl Fn(Query) -> Result<(), Option<Query>> + Send + Sync + 'static,
+    hand_over: impl Fn(Query) -> Result<(), Option<Box<Query>>> + Send + Sync + 'static,
 ) -> impl Fn(Query) + Send + Sync + 'static {
     move |query| {
         if let Err(refused) = hand_over(query) {
