@@ -106,7 +106,8 @@ fn worth(
     settings: &TrackerSettings,
 ) -> Option<f32> {
     let detection = candidate.detection;
-    let mut gain = overlap;
+    let unseen = track.unseen_s(now_ns) as f32 / settings.max_gap_s;
+    let mut gain = overlap - settings.unseen_penalty * unseen;
     if let (Some((known, known_ns)), Some(seen)) = (&track.position, &candidate.position) {
         let distance_m = (seen.position_in_world - known.position_in_world).norm();
         let doubt_m = 3.0 * (known.sigma_m + seen.sigma_m);

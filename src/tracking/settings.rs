@@ -42,6 +42,12 @@ pub struct TrackerSettings {
     pub momentum_s: f32,
     /// Weight of equal height against an overlap of 1.
     pub height_weight: f32,
+    /// What a track loses against an overlap of 1 by being unseen for `max_gap_s`, in proportion.
+    pub unseen_penalty: f32,
+    /// TRIAL
+    pub second_last_seen: bool,
+    /// TRIAL
+    pub recent_first: bool,
     /// Weight of appearance against an overlap of 1, where embeddings are given.
     pub appearance_weight: f32,
     /// Cosine similarity below which two appearances are not the same object.
@@ -92,6 +98,9 @@ impl Default for TrackerSettings {
             momentum_weight: 0.2,
             momentum_s: 0.3,
             height_weight: 0.1,
+            unseen_penalty: 0.1,
+            second_last_seen: false,
+            recent_first: false,
             appearance_weight: 0.5,
             min_appearance: 0.4,
             duplicate_overlap: 0.7,
@@ -172,6 +181,7 @@ impl TrackerSettings {
             ("momentum_weight", self.momentum_weight),
             ("momentum_s", self.momentum_s),
             ("height_weight", self.height_weight),
+            ("unseen_penalty", self.unseen_penalty),
             ("appearance_weight", self.appearance_weight),
         ];
         for (name, value) in not_negative {

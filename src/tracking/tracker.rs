@@ -240,12 +240,15 @@ impl Tracker {
             buffer: settings.buffer_second,
             buffer_sigma: settings.buffer_sigma,
             min_overlap: settings.min_overlap_second,
-            last_seen: false,
+            last_seen: settings.second_last_seen,
         };
         let sure = |candidate: &Candidate| candidate.detection.confidence >= settings.high_confidence;
         let unsure = |candidate: &Candidate| !sure(candidate);
-        self.match_step(candidates, &mut seen, now_ns, first, Tracklet::confirmed, sure);
         let recent = |track: &Tracklet| track.confirmed() && track.seen_last_frame();
+        if settings.recent_first {
+            self.match_step(candidates, &mut seen, now_ns, first, recent, sure);
+        }
+        self.match_step(candidates, &mut seen, now_ns, first, Tracklet::confirmed, sure);
         self.match_step(candidates, &mut seen, now_ns, low, recent, unsure);
         self.match_step(candidates, &mut seen, now_ns, second, Tracklet::confirmed, sure);
         let tentative = |track: &Tracklet| !track.confirmed();
