@@ -226,7 +226,7 @@ fn appearance_tells_who_came_back() {
         tracks
             .iter()
             .filter(|track| track.status == TrackStatus::Tracked)
-            .map(|track| (track.id, track.bbox.x0))
+            .map(|track| (track.id, track.bbox.x0.round()))
             .collect::<Vec<_>>()
     };
     for k in 0..25 {

@@ -19,7 +19,7 @@ STEPS = {
     "low_confidence": [0.05, 0.1, 0.2, 0.3],
     "birth_confidence": [0.4, 0.5, 0.6, 0.7, 0.8],
     "confirm_existence": [0.4, 0.5, 0.6, 0.7, 0.8],
-    "evidence": [0.5, 0.6, 0.7, 0.8],
+    "evidence": [0.45, 0.55, 0.65, 0.75],
     "existence_decay_s": [0.5, 1.0, 2.0],
     "tentative_gap_s": [0.0, 0.1, 0.2, 0.4],
     "buffer_first": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5],
@@ -32,8 +32,6 @@ STEPS = {
     "momentum_s": [0.1, 0.2, 0.3, 0.5, 0.8],
     "height_weight": [0.0, 0.1, 0.2, 0.4, 0.8, 1.2],
     "unseen_penalty": [0.0, 0.05, 0.1, 0.2, 0.4],
-    "second_last_seen": ["true", "false"],
-    "recent_first": ["true", "false"],
     "duplicate_overlap": [0.4, 0.5, 0.6, 0.7, 0.8, 1.0],
     "measurement_sigma": [0.03, 0.045, 0.06, 0.08, 0.1],
     "acceleration_sigma": [0.3, 0.5, 0.7, 1.0, 1.5, 2.0],
@@ -41,12 +39,13 @@ STEPS = {
     "initial_speed_sigma": [0.5, 1.0, 1.5, 2.0],
     "velocity_decay_s": [0.5, 1.0, 2.0, 4.0],
     "growth_decay_s": [0.15, 0.3, 0.5, 1.0],
+    "smoothing": [0.0, 0.3, 0.5, 0.7, 1.0],
 }
 
 
 def score(program, folders, settings):
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
-        file.write("".join(f"{key} = {value}\n" for key, value in settings.items()))
+        file.write("".join(f"{key} = {str(value).lower()}\n" for key, value in settings.items()))
         file.flush()
         kinds = {"crowd": [], "kitti": []}
         for folder in folders:
@@ -66,6 +65,7 @@ def main():
     arguments.add_argument("--start", type=pathlib.Path)
     arguments.add_argument("--rounds", type=int, default=1)
     arguments.add_argument("--only", default="")
+    arguments.add_argument("--margin", type=float, default=1e-4, help="least improvement that counts")
     given = arguments.parse_args()
     settings = tomllib.loads(given.start.read_text()) if given.start else {}
     best, means = score(given.program, given.folders, settings)
@@ -79,12 +79,12 @@ def main():
                     continue
                 tried = {**settings, name: value}
                 found, means = score(given.program, given.folders, tried)
-                if found > best + 1e-4:
+                if found > best + given.margin:
                     best, settings = found, tried
                     print(f"{best:.4f} {name} = {value}  {means}", flush=True)
         if best - before < 5e-4:
             break
-    print("".join(f"{key} = {value}\n" for key, value in settings.items()))
+    print("".join(f"{key} = {str(value).lower()}\n" for key, value in settings.items()))
 
 
 if __name__ == "__main__":

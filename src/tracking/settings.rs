@@ -44,10 +44,6 @@ pub struct TrackerSettings {
     pub height_weight: f32,
     /// What a track loses against an overlap of 1 by being unseen for `max_gap_s`, in proportion.
     pub unseen_penalty: f32,
-    /// TRIAL
-    pub second_last_seen: bool,
-    /// TRIAL
-    pub recent_first: bool,
     /// Weight of appearance against an overlap of 1, where embeddings are given.
     pub appearance_weight: f32,
     /// Cosine similarity below which two appearances are not the same object.
@@ -66,6 +62,9 @@ pub struct TrackerSettings {
     pub velocity_decay_s: f64,
     /// Seconds in which the predicted growth falls to 1/e.
     pub growth_decay_s: f64,
+    /// Share of the filter's box in the reported box of a track that is seen; the rest is the detection. 0 reports boxes
+    /// as detected.
+    pub smoothing: f32,
     /// Fastest an object can move in metres per second, where positions are given.
     pub max_speed_mps: f64,
     /// Most detections used of one frame; of more, the surest are kept and the others are counted as dropped.
@@ -99,8 +98,6 @@ impl Default for TrackerSettings {
             momentum_s: 0.3,
             height_weight: 0.1,
             unseen_penalty: 0.1,
-            second_last_seen: false,
-            recent_first: false,
             appearance_weight: 0.5,
             min_appearance: 0.4,
             duplicate_overlap: 0.7,
@@ -110,6 +107,7 @@ impl Default for TrackerSettings {
             initial_speed_sigma: 1.0,
             velocity_decay_s: 2.0,
             growth_decay_s: 0.5,
+            smoothing: 0.5,
             max_speed_mps: 70.0,
             max_detections: 1000,
             max_tracks: 1000,
@@ -145,6 +143,7 @@ impl TrackerSettings {
             ("min_overlap_low", self.min_overlap_low),
             ("min_overlap_second", self.min_overlap_second),
             ("duplicate_overlap", self.duplicate_overlap),
+            ("smoothing", self.smoothing),
         ];
         for (name, value) in shares {
             if !(0.0..=1.0).contains(&value) {
