@@ -254,7 +254,7 @@ impl Tracklet {
     pub(super) fn predicted(&self, step: &TimeStep, now_ns: u64) -> Option<Track> {
         let mut filter = self.filter;
         filter.predict(step);
-        let track = self.report(now_ns)?;
+        let track = self.report(now_ns, 0.0)?;
         Some(Track {
             bbox: filter.bounding_box(),
             status: TrackStatus::Lost,
