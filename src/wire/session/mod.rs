@@ -20,7 +20,7 @@ pub use publisher::{Publisher, PublisherSettings};
 pub use queries::{AskForwarder, ForwardedAsk, Services, SnapshotProvider};
 
 /// How to reach the zenoh network. Defaults are zenoh's: a peer that finds others by multicast.
-#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SessionSettings {
     /// A zenoh configuration file (JSON5); what is set below goes over it.
@@ -35,19 +35,6 @@ pub struct SessionSettings {
     pub multicast_scouting: Option<bool>,
     /// Single settings of zenoh's configuration as `KEY:VALUE` (value in JSON5), such as `transport/link/tx/lease:5000`.
     pub cfg: Vec<String>,
-}
-
-impl Default for SessionSettings {
-    fn default() -> Self {
-        Self {
-            config: None,
-            mode: None,
-            connect: Vec::new(),
-            listen: Vec::new(),
-            multicast_scouting: None,
-            cfg: Vec::new(),
-        }
-    }
 }
 
 /// Why there is no session, or something cannot be sent or asked through it.

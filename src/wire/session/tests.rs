@@ -300,7 +300,7 @@ fn an_ask_is_forwarded_and_its_answer_comes_back_by_id() {
         panic!("one reply, found {replies:?}")
     };
     assert_eq!(reply.question_id, ask.id);
-    let values: Vec<_> = reply.answers.iter().map(|answer| answer.value.clone()).collect();
+    let values: Vec<_> = reply.answers.iter().map(|answer| answer.value).collect();
     assert_eq!(
         values,
         [2.0, 3.0].map(|metres| Some(proto::answer::Value::DistanceM(metres)))
