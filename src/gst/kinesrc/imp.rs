@@ -126,7 +126,7 @@ impl ObjectImpl for KineSrc {
                 glib::ParamSpecString::builder("uri")
                     .nick("URI")
                     .blurb(
-                        "Where frames come from: rtsp://…, v4l2:///dev/video0, a file, any URI that GStreamer opens, or \
+                        "Where frames come from: rtsp://..., v4l2:///dev/video0, a file, any URI that GStreamer opens, or \
                          launch: and a pipeline fragment that ends in raw video",
                     )
                     .mutable_ready()
@@ -252,7 +252,7 @@ impl ElementImpl for KineSrc {
                 "Kinestream source",
                 "Source/Network/Video",
                 "Raw video from a camera, a file or any URI; reconnects to cameras and tells their state",
-                "Kinestream",
+                "Kinestream authors",
             )
         });
         Some(&METADATA)
