@@ -370,3 +370,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_camera_that_drives_along_loses_nothing() {
+    // A car ahead for a minute: the place where it was first seen passes under the camera.
+    let mut run = Run::new("car", 0.10);
+    let start = pose();
+    let mut worst = 0.0f64;
+    for frame in 0..600 {
+        let time_s = f64::from(frame) * 0.1;
+        run.camera = Translation3::new(12.0 * time_s, 0.0, 0.0) * start;
+        let place = Point3::new(25.0 + 12.0 * time_s, 0.2, 0.75);
+        let state = run.frame(time_s, Some(place)).unwrap();
+        assert!(is_positive(&state.live.covariance));
+        if time_s > 3.0 {
+            worst = worst.max((state.live.velocity_in_world_mps.norm() - 12.0).abs());
+        }
+    }
+    assert!(worst < 4.0, "{worst} m/s");
+}

@@ -9,8 +9,9 @@
 //! - **Ends.** A step inside a straight path ends where the next begins, so its error cancels; what remains are the errors
 //!   of the first and last position along the direction of movement there. They are taken as independent, which is right
 //!   for windows longer than the smoother's memory.
-//! - **Velocity.** Over a short window that treatment is far too wide. There the error is at most that of the velocity
-//!   along the path times the time it moves (errors of velocity fully correlated). The smaller of the two counts.
+//! - **Velocity.** Over a short window that treatment is far too wide. There the error is that of the velocity along the
+//!   path, summed over the time it moves, with errors of velocity that are correlated over [`VELOCITY_MEMORY_S`]. The
+//!   smaller of the two counts.
 //! - **Bends.** Where the path bends by β between two steps, an error of the position there changes the length by at most
 //!   2 sin(β/2) of itself. Neighbouring steps are taken as correlated over [`CORRELATED_STEPS`].
 //! - **Jitter.** Errors across the path make it longer: a step of length L by σ²/2L, σ being the error of the step across
@@ -32,6 +33,9 @@ pub const STANDSTILL_GATE_M: f64 = 0.25;
 
 /// Over how many steps of record errors of the position are taken as correlated: about two seconds.
 pub const CORRELATED_STEPS: f64 = 4.0;
+
+/// Over what time errors of the velocity are correlated, seconds: as long as the smoother looks ahead.
+pub const VELOCITY_MEMORY_S: f64 = 1.0;
 
 /// A value with its standard deviation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -170,15 +174,20 @@ pub fn traveled_distance_m(trajectory: &Trajectory, start_s: f64, end_s: f64) ->
         None => total_variance(covariance),
     };
     let ends = along(first, &start.position_covariance) + along(last, &end.position_covariance);
-    let velocity_sigma_mps =
-        0.5 * (along(first, &start.velocity_covariance).sqrt() + along(last, &end.velocity_covariance).sqrt());
+    // The middle counts twice: a smoother knows least at the ends of a trajectory.
+    let middle = trajectory.at(0.5 * (start_s + end_s)).unwrap_or(end);
+    let velocity_sigma_mps = 0.25
+        * (along(first, &start.velocity_covariance).sqrt()
+            + along(first, &middle.velocity_covariance).sqrt()
+            + along(last, &middle.velocity_covariance).sqrt()
+            + along(last, &end.velocity_covariance).sqrt());
     // Who stands throughout may still creep below what the standstill test can see.
     let moving_s = if sums.moving_s > 0.0 {
         sums.moving_s
     } else {
         end_s - start_s
     };
-    let lengthwise = ends.min((velocity_sigma_mps * moving_s).powi(2));
+    let lengthwise = ends.min(velocity_sigma_mps.powi(2) * correlated_s2(moving_s));
 
     let mean_total = |a: &Matrix3<f64>, b: &Matrix3<f64>| 0.5 * (total_variance(a) + total_variance(b));
     let position_total = mean_total(&start.position_covariance, &end.position_covariance);
@@ -196,6 +205,12 @@ pub fn traveled_distance_m(trajectory: &Trajectory, start_s: f64, end_s: f64) ->
         sigma: (lengthwise + bent + jitter_m * jitter_m + scale_m * scale_m).sqrt(),
         reliable: trajectory.is_reliable(start_s, end_s).unwrap_or(false),
     })
+}
+
+/// Variance of the integral over `time_s` of a process of unit variance with the autocovariance e^(−t/τ), s².
+fn correlated_s2(time_s: f64) -> f64 {
+    let memories = time_s / VELOCITY_MEMORY_S;
+    2.0 * VELOCITY_MEMORY_S.powi(2) * (memories - 1.0 + (-memories).exp())
 }
 
 /// The steps of a window.

@@ -18,8 +18,8 @@ pub use compare::{
     Comparison, DirectionComparison, SURE_PROBABILITY, compare_direction, compare_distance, compare_speed,
 };
 pub use measures::{
-    CORRELATED_STEPS, Direction, DirectionRun, MeasureError, Measured, STANDSTILL_GATE_M, direction_runs,
-    direction_times, movement_direction, traveled_distance_m, traveling_speed_mps,
+    CORRELATED_STEPS, Direction, DirectionRun, MeasureError, Measured, STANDSTILL_GATE_M, VELOCITY_MEMORY_S,
+    direction_runs, direction_times, movement_direction, traveled_distance_m, traveling_speed_mps,
 };
 pub use record::{RECORD_MAX_SAMPLES, RECORD_STEP_S, RecordStep, RecordSteps};
 pub use state::{KinematicState, ObjectState, Reliability, UnreliableReason};

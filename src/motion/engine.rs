@@ -162,7 +162,7 @@ impl MotionEngine {
             let measured = observation
                 .zip(errors)
                 .map(|(observation, errors)| (observation, errors, seen.reliability));
-            anew = !object.step(now_s, measured) || !object.is_finite();
+            anew = !object.step(now_s, measured) || !object.is_sound();
             if !anew {
                 let class = object.class;
                 object.settle(self.settings.settle_lag_s, |state, reliable| {
@@ -176,15 +176,15 @@ impl MotionEngine {
                 object.set_reference_heading(DIRECTION_GATE_MPS);
             }
         }
-        if anew {
-            self.objects.remove(&id);
+        if anew && let Some(mut object) = self.objects.remove(&id).filter(MovingObject::is_sound) {
+            settle_rest(id, &mut object, pending);
         }
         if !self.objects.contains_key(&id)
             && let (Some(observation), Some(errors)) = (observation, errors)
         {
             let prior = self.settings.priors.get(seen.class);
             let born = MovingObject::born(now_s, seen.class, prior, observation, errors, seen.reliability);
-            if let Some(mut object) = born.filter(MovingObject::is_finite) {
+            if let Some(mut object) = born.filter(MovingObject::is_sound) {
                 self.noise.observe(&mut object.neighbours, now_s, observation);
                 self.objects.insert(id, object);
             }

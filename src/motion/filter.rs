@@ -10,7 +10,7 @@
 //! Measurements are scalars with independent white noise, taken one after another: two directions and the logarithm of
 //! each distance.
 
-use nalgebra::{Point3, Rotation3, SMatrix, SVector, Unit, Vector3};
+use nalgebra::{Matrix3, Point3, SMatrix, SVector, Unit, Vector3};
 
 use crate::reconstruction::{CueKind, Observation};
 
@@ -20,6 +20,9 @@ const CUES: usize = 6;
 const BEARING: usize = 9;
 /// Number of error states: three cues, two directions.
 pub(super) const ERRORS: usize = 5;
+
+/// Nearer than this nothing is measured: directions lose their meaning.
+const LEAST_RANGE_M: f64 = 0.1;
 
 pub(super) type Vector = SVector<f64, DIM>;
 pub(super) type Covariance = SMatrix<f64, DIM, DIM>;
@@ -173,26 +176,33 @@ impl Estimate {
     /// direction would cut a little off it, and the distance would wander away with false confidence (Aidala and Hammel,
     /// "Utilization of modified polar coordinates for bearings-only tracking", 1983).
     fn carry_along(&mut self, before: &Vector3<f64>, after: &Vector3<f64>) {
-        let stretch = after.norm() / before.norm();
-        let Some(turn) = Rotation3::rotation_between(before, after) else {
-            return;
-        };
-        if !(stretch.is_finite() && stretch > 0.0) {
+        let (from, to) = (before.norm(), after.norm());
+        if !(from > LEAST_RANGE_M && to > LEAST_RANGE_M) {
             return;
         }
-        let carried = turn.matrix() * stretch;
+        let (u, w) = (before / from, after / to);
+        let cosine = u.dot(&w);
+        if cosine < 0.0 {
+            return;
+        }
+        // The smallest turn of u into w (Rodrigues), without an angle: it holds where they are equal.
+        let cross = u.cross(&w).cross_matrix();
+        let turn = Matrix3::identity() + cross + cross * cross / (1.0 + cosine);
+        let carried = turn * (to / from);
         let rows = carried * self.covariance.fixed_rows::<3>(0);
         self.covariance.fixed_rows_mut::<3>(0).copy_from(&rows);
         let columns = self.covariance.fixed_columns::<3>(0) * carried.transpose();
         self.covariance.fixed_columns_mut::<3>(0).copy_from(&columns);
     }
 
-    /// Whether all numbers are finite.
-    pub fn is_finite(&self) -> bool {
-        self.mean
+    /// Whether all numbers are finite and all variances positive.
+    pub fn is_sound(&self) -> bool {
+        let finite = self
+            .mean
             .iter()
             .chain(self.covariance.iter())
-            .all(|value| value.is_finite())
+            .all(|value| value.is_finite());
+        finite && (0..DIM).all(|index| self.covariance[(index, index)] > 0.0)
     }
 }
 
@@ -232,7 +242,7 @@ impl Measurement {
     /// Residual, and gradient of the measurement with respect to the position.
     fn residual(&self, position: Point3<f64>, mean: &Vector) -> (f64, Vector3<f64>) {
         let line = position - self.camera;
-        let range = line.norm().max(1e-3);
+        let range = line.norm().max(LEAST_RANGE_M);
         let error = mean[CUES + self.error] * self.model.sigma;
         match self.kind {
             Kind::Across(axis) => {

@@ -23,6 +23,9 @@ const LEAST_PROBABILITY: f64 = 1e-6;
 /// What a standing object may pick up before it counts as moving, m/s.
 const SLOW_MPS: f64 = 0.3;
 
+/// Below this a hypothesis starts again from the estimate over all.
+const REVIVED_PROBABILITY: f64 = 1e-5;
+
 /// Expected changes of mode in a second, from row to column.
 const CHANGES_PER_S: [[f64; MODES]; MODES] = [[0.0, 0.03, 0.15], [0.01, 0.0, 0.25], [0.05, 0.60, 0.0]];
 
@@ -93,7 +96,25 @@ impl Modes {
             *probability = (*probability * likelihood).max(LEAST_PROBABILITY);
         }
         normalize(&mut self.probabilities);
+        self.revive();
         came.iter().zip(used).all(|(came, used)| *came == 0 || used > 0)
+    }
+
+    /// A hypothesis that has become all but impossible has lost its way: it goes on from where the object is. (The place
+    /// where a driving car would stand is soon behind the camera.)
+    fn revive(&mut self) {
+        if self
+            .probabilities
+            .iter()
+            .any(|probability| *probability < REVIVED_PROBABILITY)
+        {
+            let merged = self.merged();
+            for (estimate, probability) in self.estimates.iter_mut().zip(&self.probabilities) {
+                if *probability < REVIVED_PROBABILITY {
+                    *estimate = merged.clone();
+                }
+            }
+        }
     }
 
     /// The estimate over all hypotheses.

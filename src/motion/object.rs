@@ -293,9 +293,9 @@ impl MovingObject {
         }
     }
 
-    /// Whether all numbers are finite.
-    pub fn is_finite(&self) -> bool {
-        self.modes.estimates.iter().all(Estimate::is_finite) && self.modes.probabilities.iter().all(|p| p.is_finite())
+    /// Whether all numbers make sense.
+    pub fn is_sound(&self) -> bool {
+        self.modes.estimates.iter().all(Estimate::is_sound) && self.modes.probabilities.iter().all(|p| p.is_finite())
     }
 }
 

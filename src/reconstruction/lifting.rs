@@ -18,7 +18,7 @@ use super::cuboid::{CuboidFit, CutEdges, Eye};
 use super::observation::{CueKind, Observation, RangeCue};
 use super::priors::{ClassPrior, ClassPriors};
 use super::surface::surface_depth_m;
-use super::view::View;
+use super::view::{PoseSource, View};
 use crate::camera::{IntrinsicsSource, MountingSource};
 use crate::detection::{BoundingBox, ClassLabel, Mask};
 use crate::kinematics::{Reliability, UnreliableReason};
@@ -111,7 +111,9 @@ impl Lifter {
         let mut tilt_scale = 0.0;
         if let (Some(fit), Some(prior)) = (&fit, prior) {
             cues[CueKind::Size.index()] = Some(size_cue(fit, prior, &noise));
-            tilt_scale = size_scale_sigma(fit, prior, view);
+            if view.pose_source == PoseSource::Static {
+                tilt_scale = size_scale_sigma(fit, prior, view);
+            }
         }
         if !cut.bottom
             && let Some((cue, toward)) = prior
@@ -183,7 +185,7 @@ fn size_cue(fit: &CuboidFit, prior: &ClassPrior, noise: &EdgeNoise) -> RangeCue 
 /// What the camera's tilt leaves uncertain of a distance by size: a tilt that is wrong by δ mixes δ times the extent along
 /// the line of sight into the height. It is the camera's error, the same in every frame and alike for all objects, so it
 /// is one of scale: as an error of the object's own it would give a filter room to take a crossing car for a near one
-/// that stands.
+/// that stands. A pose that is measured frame by frame has its own tilt, whose errors do not stay.
 fn size_scale_sigma(fit: &CuboidFit, prior: &ClassPrior, view: &View) -> f64 {
     let tilt = view.camera.mounting_source.tilt_sigma_rad() * 2.0 * fit.half_depth_m / prior.height_m;
     tilt.min(MAX_TILT_SIGMA)
