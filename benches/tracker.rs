@@ -13,7 +13,7 @@ fn frame(objects: usize, k: usize) -> Vec<Detection> {
     (0..objects)
         .map(|i| {
             let phase = (i * 7919 % 1000) as f32 / 1000.0;
-            let swing = (0.02 * k as f32 + 6.28 * phase).sin();
+            let swing = (0.02 * k as f32 + std::f32::consts::TAU * phase).sin();
             let x = 60.0 + (i * 613 % 1750) as f32 + 40.0 * swing;
             let y = 40.0 + (i * 397 % 850) as f32;
             let jitter = ((i * 31 + k * 17) % 5) as f32 - 2.0;
