@@ -12,9 +12,9 @@ trap 'rm -f "$log"' EXIT
 started=$SECONDS
 
 if cargo nextest --version >/dev/null 2>&1; then
-    run_tests() { cargo nextest run --no-tests pass "$@"; }
+    run_tests() { cargo nextest run --no-fail-fast --no-tests pass "$@"; }
 else
-    run_tests() { cargo test --quiet "$@"; }
+    run_tests() { cargo test --quiet --no-fail-fast "$@"; }
 fi
 
 check_format() { cargo fmt --all --check; }

@@ -75,6 +75,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_counts_from_zero_goes_on_where_the_clock_is() {
+        ::gst::init().unwrap();
         let mut timeline = Timeline::default();
         timeline.place(Some(ms(60_000)), ms(60_010));
         timeline.reconnect();
