@@ -53,6 +53,9 @@ pub enum ReceivedMessage {
     Alive(bool),
 }
 
+/// One reply, as sent, or why it was refused.
+type Reply = Result<(Option<Encoding>, Vec<u8>), String>;
+
 /// Messages of the cameras subscribed to, newest first to survive: a slow reader misses old ones, and never holds up the
 /// network.
 pub struct Subscription {
@@ -149,7 +152,7 @@ impl Client {
         let mut refusals = Vec::new();
         for reply in replies {
             match reply {
-                Ok((_, encoding, bytes)) => {
+                Ok((encoding, bytes)) => {
                     let encoding = encoding.unwrap_or(Encoding::Json);
                     answers.push(proto::AskReply::decode_as(encoding, &bytes).map_err(SessionError::from)?);
                 }
@@ -168,7 +171,7 @@ impl Client {
         let keys = Keys::new(site, camera).map_err(SessionError::from)?;
         let selector = format!("{}?encoding=protobuf;{parameters}", keys.leaf("history"));
         match self.get(&selector, None, ROUND_TRIP)?.into_iter().next() {
-            Some(Ok((_, _, bytes))) => {
+            Some(Ok((_, bytes))) => {
                 Ok(proto::History::decode_as(Encoding::Protobuf, &bytes).map_err(SessionError::from)?)
             }
             Some(Err(reason)) => Err(AskFailure::Refused(reason)),
@@ -181,19 +184,18 @@ impl Client {
         let keys = Keys::new(site, camera).map_err(SessionError::from)?;
         let selector = keys.leaf(leaf);
         match self.get(&selector, None, ROUND_TRIP * 2)?.into_iter().next() {
-            Some(Ok((_, _, bytes))) => Ok(bytes),
+            Some(Ok((_, bytes))) => Ok(bytes),
             Some(Err(reason)) => Err(AskFailure::Refused(reason)),
             None => Err(AskFailure::Nobody(selector)),
         }
     }
 
-    #[allow(clippy::type_complexity)]
     fn get(
         &self,
         selector: &str,
         payload: Option<(Vec<u8>, &str)>,
         timeout: Duration,
-    ) -> Result<Vec<Result<(String, Option<Encoding>, Vec<u8>), String>>, SessionError> {
+    ) -> Result<Vec<Reply>, SessionError> {
         let mut get = self
             .session
             .get(selector)
@@ -208,11 +210,7 @@ impl Client {
         let mut received = Vec::new();
         while let Ok(reply) = replies.recv() {
             received.push(match reply.into_result() {
-                Ok(sample) => Ok((
-                    sample.key_expr().to_string(),
-                    encoding_of(sample.encoding()),
-                    sample.payload().to_bytes().into_owned(),
-                )),
+                Ok(sample) => Ok((encoding_of(sample.encoding()), sample.payload().to_bytes().into_owned())),
                 Err(error) => Err(String::from_utf8_lossy(&error.payload().to_bytes()).into_owned()),
             });
         }

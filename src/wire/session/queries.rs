@@ -87,6 +87,22 @@ pub(super) enum Job {
     Said(Vec<Arc<Answer>>),
 }
 
+impl Job {
+    fn into_query(self) -> Option<Query> {
+        match self {
+            Self::Ask(query)
+            | Self::History(query)
+            | Self::Metrics(query)
+            | Self::Tracks(query)
+            | Self::Status(query) => Some(query),
+            Self::Said(_) => None,
+        }
+    }
+}
+
+/// How a query becomes a job.
+type ToJob = fn(Query) -> Job;
+
 /// The declared queryables and their threads; stops when dropped.
 pub(super) struct Queries {
     jobs: Sender<Job>,
@@ -108,8 +124,7 @@ pub(super) fn serve(
 ) -> Result<Queries, SessionError> {
     let (jobs, waiting) = bounded(QUERIES_WAITING);
     let mut queryables = Vec::new();
-    type MakeJob = fn(Query) -> Job;
-    let leaves: [(&str, MakeJob); 5] = [
+    let leaves: [(&str, ToJob); 5] = [
         ("ask", Job::Ask),
         ("history", Job::History),
         ("metrics", Job::Metrics),
@@ -119,14 +134,8 @@ pub(super) fn serve(
     for (leaf, job) in leaves {
         let jobs = jobs.clone();
         let passing = pass_on(shared.clone(), move |query| {
-            jobs.try_send(job(query)).map_err(|refused| match refused.into_inner() {
-                Job::Ask(query)
-                | Job::History(query)
-                | Job::Metrics(query)
-                | Job::Tracks(query)
-                | Job::Status(query) => Some(Box::new(query)),
-                Job::Said(_) => None,
-            })
+            let refused = jobs.try_send(job(query)).err()?;
+            refused.into_inner().into_query()
         });
         queryables.push(declare(session, shared, leaf, passing)?);
     }
@@ -138,9 +147,7 @@ pub(super) fn serve(
     if let Some(snapshot) = services.snapshot {
         let (pictures, wanted) = bounded::<Query>(4);
         let passing = pass_on(shared.clone(), move |query| {
-            pictures
-                .try_send(query)
-                .map_err(|refused| Some(Box::new(refused.into_inner())))
+            pictures.try_send(query).err().map(|refused| refused.into_inner())
         });
         queryables.push(declare(session, shared, "snapshot", passing)?);
         let key = shared.keys.leaf("snapshot");
@@ -178,17 +185,15 @@ fn declare(
         .map_err(refused(format!("a queryable on {key}")))
 }
 
-/// A callback that hands the query over, or tells the asker that too many wait.
+/// A callback that hands the query over, or, where `hand_over` gives it back, tells the asker that too many wait.
 fn pass_on(
     shared: Arc<Shared>,
-    hand_over: impl Fn(Query) -> Result<(), Option<Box<Query>>> + Send + Sync + 'static,
+    hand_over: impl Fn(Query) -> Option<Query> + Send + Sync + 'static,
 ) -> impl Fn(Query) + Send + Sync + 'static {
     move |query| {
-        if let Err(refused) = hand_over(query) {
+        if let Some(refused) = hand_over(query) {
             shared.queries_dropped.fetch_add(1, Ordering::Relaxed);
-            if let Some(query) = refused {
-                reply_error(&query, "too many queries are waiting; try again");
-            }
+            reply_error(&refused, "too many queries are waiting; try again");
         }
     }
 }
