@@ -61,13 +61,19 @@ impl Timeline {
 mod tests {
     use super::*;
 
+    /// GStreamer's types know their formats only after its start.
+    fn timeline() -> Timeline {
+        ::gst::init().unwrap();
+        Timeline::default()
+    }
+
     const fn ms(value: u64) -> ClockTime {
         ClockTime::from_mseconds(value)
     }
 
     #[test]
     fn a_steady_stream_keeps_its_stamps() {
-        let mut timeline = Timeline::default();
+        let mut timeline = timeline();
         for k in 0..100 {
             assert_eq!(timeline.place(Some(ms(40 * k)), ms(40 * k + 35)), ms(40 * k));
         }
@@ -75,8 +81,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_counts_from_zero_goes_on_where_the_clock_is() {
-        ::gst::init().unwrap();
-        let mut timeline = Timeline::default();
+        let mut timeline = timeline();
         timeline.place(Some(ms(60_000)), ms(60_010));
         timeline.reconnect();
         assert_eq!(timeline.place(Some(ms(0)), ms(70_000)), ms(70_000));
@@ -85,7 +90,7 @@ mod tests {
 
     #[test]
     fn jumps_of_the_cameras_clock_are_taken_out() {
-        let mut timeline = Timeline::default();
+        let mut timeline = timeline();
         timeline.place(Some(ms(1000)), ms(1010));
         assert_eq!(timeline.place(Some(ms(3_601_000)), ms(1050)), ms(1050));
         assert_eq!(timeline.place(Some(ms(3_601_040)), ms(1090)), ms(1090));
@@ -94,7 +99,7 @@ mod tests {
 
     #[test]
     fn placed_stamps_grow_strictly_whatever_comes() {
-        let mut timeline = Timeline::default();
+        let mut timeline = timeline();
         let mut before = None;
         for k in 0..1000_u64 {
             let wild = (k * 7919) % 5000;
