@@ -30,7 +30,7 @@ use rand_distr::{Distribution, Normal};
 const WIDTH: u32 = 1280;
 const HEIGHT: u32 = 720;
 const FRAME_RATE: f64 = 25.0;
-const DURATION_S: f64 = 9.0;
+const DURATION_S: f64 = 7.0;
 /// Standard deviation of a box's edges, pixels.
 const BOX_NOISE_PX: f64 = 1.0;
 
@@ -111,7 +111,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let now_s = results.time.seconds();
     for (id, words) in [
-        ("distance", "How far did object 1 travel in the last 5 seconds?"),
+        ("distance", "How far did the person travel in the last 5 seconds?"),
         ("speed", "How fast is each car moving?"),
     ] {
         let question = stkit::parse_question(words)?;
@@ -165,23 +165,23 @@ fn scene(t: f64) -> Vec<Object> {
         size: [4.3, 1.8, 1.5],
         color,
     };
-    // A left turn: 8 m/s on a circle of 14 m.
-    let turned = TAU / 4.0 * (t / 2.75).clamp(0.0, 6.0) * 0.45;
+    // A left turn: 14 km/h on a circle of 12 m.
+    let turned = 3.9 * t / 12.0;
     vec![
-        car(14.0 + 5.0 * t, -2.0, 0.0, 5.0, [178, 34, 40]),
-        car(95.0 - 8.5 * t, 2.0, TAU / 2.0, 8.5, [220, 222, 226]),
+        car(12.0 + 3.2 * t, -2.0, 0.0, 3.2, [178, 34, 40]),
+        car(70.0 - 7.0 * t, 2.0, TAU / 2.0, 7.0, [220, 222, 226]),
         car(24.0, -6.2, 0.0, 0.0, [36, 72, 140]),
         car(
-            40.0 + 14.0 * turned.sin(),
-            -12.0 + 14.0 * (1.0 - turned.cos()),
+            28.0 + 12.0 * turned.sin(),
+            -4.0 + 12.0 * (1.0 - turned.cos()),
             turned,
-            14.0 * TAU / 4.0 / 2.75 * 0.45,
+            3.9,
             [214, 158, 46],
         ),
         Object {
             class: "person",
             x: 19.0,
-            y: 9.5 - 1.4 * t,
+            y: 8.5 - 1.4 * t,
             yaw_rad: -TAU / 4.0,
             speed_mps: 1.4,
             size: [0.4, 0.5, 1.72],
@@ -277,7 +277,7 @@ fn paint(view: &View, objects: &[Object]) -> Vec<u8> {
 fn ground_color(x: f64, y: f64) -> [u8; 3] {
     let grain = ((x * 7.3).sin() * (y * 9.1).cos() * 4.0) as i32;
     let shade = |[r, g, b]: [i32; 3]| [r, g, b].map(|channel| (channel + grain).clamp(0, 255) as u8);
-    let side_road = (x - 52.0).abs() < 4.0 && y < 0.0;
+    let side_road = (x - 40.0).abs() < 4.0 && y > 0.0;
     let dashed = y.abs() < 0.08 && x.rem_euclid(6.0) < 3.0;
     let edge = (y.abs() - 4.0).abs() < 0.08 && !side_road;
     let crossing = (17.5..20.5).contains(&x) && y.abs() < 4.0 && y.rem_euclid(1.0) < 0.5;

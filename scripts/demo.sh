@@ -46,10 +46,15 @@ run=$!
 
 say "a separate program watches over zenoh: kinestream watch -e $endpoint"
 sleep 2
-# Without a terminal the table is drawn again and again below itself: the end of it will do.
 watch() { "$bin/kinestream" watch -e "$endpoint" --no-multicast-scouting --duration "$duration"; }
-if [ -t 1 ]; then watched=0; watch || watched=$?
-else watched=0; watch >demo/watch.log || watched=$?; tail -n 25 demo/watch.log
+watched=0
+if [ -t 1 ]; then
+    watch || watched=$?
+else
+    # Without a terminal the table is drawn again and again below itself: show the last one with objects, and all answers.
+    watch >demo/watch.log || watched=$?
+    awk -v RS= '/═/ {last = $0} END {print last}' demo/watch.log
+    grep -E '^  [a-z]+: ' demo/watch.log | grep -v 'There is no answer' | sort -u || true
 fi
 if [ "$watched" != 0 ]; then
     tail -n 20 demo/run.log >&2

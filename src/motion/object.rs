@@ -30,6 +30,8 @@ const MIN_OBSERVATIONS: u32 = 4;
 const MIN_AGE_S: f64 = 0.5;
 /// After so long with most measurements rejected the object starts anew, seconds.
 const MAX_REJECTED_S: f64 = 0.5;
+/// Time over which the stated sizes of errors are averaged, seconds.
+const ERROR_SIZE_MEMORY_S: f64 = 0.5;
 /// The smoother runs once in this time, seconds.
 const SETTLE_STEP_S: f64 = 0.1;
 
@@ -76,6 +78,34 @@ impl Dynamics {
     }
 }
 
+/// How large the errors are, as known before a frame's own measurements.
+///
+/// What is stated with a measurement follows from the measurement: the farther an object is seen, by chance, the larger its
+/// error is said to be. Taken as stated, a chance error on the far side would count for more in the error that stays with
+/// the object, and less in the position, than one on the near side, and the object would wander towards the camera.
+#[derive(Clone, Debug)]
+struct ErrorSizes(Errors);
+
+impl ErrorSizes {
+    /// The sizes from earlier frames; an error that was not there before has its own. Then takes `stated` in.
+    fn before(&mut self, stated: &Errors, dt_s: f64) -> Errors {
+        let share = 1.0 - (-dt_s / ERROR_SIZE_MEMORY_S).exp();
+        let mix = |old: f64, new: f64| old + share * (new - old);
+        std::array::from_fn(|index| {
+            let (known, new) = (&mut self.0[index], stated[index]);
+            if known.white + known.sigma <= 0.0 || new.white + new.sigma <= 0.0 {
+                *known = new;
+                return new;
+            }
+            let used = *known;
+            known.white = mix(known.white, new.white);
+            known.sigma = mix(known.sigma, new.sigma);
+            known.rate = mix(known.rate, new.rate);
+            used
+        })
+    }
+}
+
 /// A filtered time that the smoother still needs.
 #[derive(Clone, Debug)]
 struct Node {
@@ -93,6 +123,7 @@ pub(super) struct MovingObject {
     motions: Motions,
     modes: Modes,
     errors: Errors,
+    error_sizes: ErrorSizes,
     pub neighbours: Neighbours,
     pub time_s: f64,
     pub last_seen_s: f64,
@@ -144,6 +175,7 @@ impl MovingObject {
             motions,
             modes,
             errors,
+            error_sizes: ErrorSizes(errors),
             neighbours: Neighbours::default(),
             time_s,
             last_seen_s: time_s,
@@ -167,13 +199,13 @@ impl MovingObject {
     pub fn step(&mut self, time_s: f64, observation: Option<(&Observation, Errors, Reliability)>) -> bool {
         let dt_s = time_s - self.time_s;
         if let Some((_, errors, _)) = &observation {
-            self.errors = *errors;
+            self.errors = self.error_sizes.before(errors, dt_s);
         }
         self.modes.predict(dt_s, &self.motions, &self.errors);
         self.time_s = time_s;
         let seen = observation.is_some();
-        if let Some((observation, errors, reliability)) = observation {
-            let fits = self.modes.update(Measurement::of(observation, &errors));
+        if let Some((observation, _, reliability)) = observation {
+            let fits = self.modes.update(Measurement::of(observation, &self.errors));
             self.camera_in_world = observation.camera_in_world;
             self.scale_sigma = observation.scale_sigma;
             self.observation_reliability = reliability;
