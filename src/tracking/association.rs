@@ -16,8 +16,6 @@ pub(super) struct Rule {
     pub(super) buffer_sigma: f32,
     /// Least overlap of the grown boxes.
     pub(super) min_overlap: f32,
-    /// Compare with where the track was last seen rather than with where it should be.
-    pub(super) last_seen: bool,
 }
 
 /// Most growth of a side, as a share of it.
@@ -59,11 +57,7 @@ impl PairFinder {
 
         for (row, &track) in rows.iter().enumerate() {
             let track = &tracks[track];
-            let place = if rule.last_seen {
-                track.seen_box
-            } else {
-                track.filter.bounding_box()
-            };
+            let place = track.filter.bounding_box();
             let spread = (track.filter.center_sigma() / size_of(&place)) as f32;
             let buffer = (rule.buffer + rule.buffer_sigma * spread).min(MAX_BUFFER);
             let grown = grow(&place, buffer);
@@ -106,7 +100,8 @@ fn worth(
     settings: &TrackerSettings,
 ) -> Option<f32> {
     let detection = candidate.detection;
-    let mut gain = overlap;
+    let unseen = track.unseen_s(now_ns) as f32 / settings.max_gap_s;
+    let mut gain = overlap - settings.unseen_penalty * unseen;
     if let (Some((known, known_ns)), Some(seen)) = (&track.position, &candidate.position) {
         let distance_m = (seen.position_in_world - known.position_in_world).norm();
         let doubt_m = 3.0 * (known.sigma_m + seen.sigma_m);

@@ -42,6 +42,8 @@ pub struct TrackerSettings {
     pub momentum_s: f32,
     /// Weight of equal height against an overlap of 1.
     pub height_weight: f32,
+    /// What a track loses against an overlap of 1 by being unseen for `max_gap_s`, in proportion.
+    pub unseen_penalty: f32,
     /// Weight of appearance against an overlap of 1, where embeddings are given.
     pub appearance_weight: f32,
     /// Cosine similarity below which two appearances are not the same object.
@@ -60,6 +62,9 @@ pub struct TrackerSettings {
     pub velocity_decay_s: f64,
     /// Seconds in which the predicted growth falls to 1/e.
     pub growth_decay_s: f64,
+    /// Share of the filter's box in the reported box of a track that is seen; the rest is the detection. 0 reports boxes
+    /// as detected.
+    pub smoothing: f32,
     /// Fastest an object can move in metres per second, where positions are given.
     pub max_speed_mps: f64,
     /// Most detections used of one frame; of more, the surest are kept and the others are counted as dropped.
@@ -92,6 +97,7 @@ impl Default for TrackerSettings {
             momentum_weight: 0.2,
             momentum_s: 0.3,
             height_weight: 0.1,
+            unseen_penalty: 0.1,
             appearance_weight: 0.5,
             min_appearance: 0.4,
             duplicate_overlap: 0.7,
@@ -101,6 +107,7 @@ impl Default for TrackerSettings {
             initial_speed_sigma: 1.0,
             velocity_decay_s: 2.0,
             growth_decay_s: 0.5,
+            smoothing: 0.5,
             max_speed_mps: 70.0,
             max_detections: 1000,
             max_tracks: 1000,
@@ -136,6 +143,7 @@ impl TrackerSettings {
             ("min_overlap_low", self.min_overlap_low),
             ("min_overlap_second", self.min_overlap_second),
             ("duplicate_overlap", self.duplicate_overlap),
+            ("smoothing", self.smoothing),
         ];
         for (name, value) in shares {
             if !(0.0..=1.0).contains(&value) {
@@ -172,6 +180,7 @@ impl TrackerSettings {
             ("momentum_weight", self.momentum_weight),
             ("momentum_s", self.momentum_s),
             ("height_weight", self.height_weight),
+            ("unseen_penalty", self.unseen_penalty),
             ("appearance_weight", self.appearance_weight),
         ];
         for (name, value) in not_negative {

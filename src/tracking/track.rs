@@ -20,7 +20,8 @@ pub struct Track {
     pub id: u64,
     /// What it is, by the weight of its detections so far.
     pub class: ClassLabel,
-    /// Where: as detected when seen in this frame, else as predicted; pixels of the frame.
+    /// Where, in pixels of the frame: when seen in this frame, between the detection and the filter's estimate (see
+    /// [`smoothing`](super::TrackerSettings::smoothing)), else as predicted.
     pub bbox: BoundingBox,
     /// Confidence of the newest detection, 0 to 1.
     pub confidence: f32,

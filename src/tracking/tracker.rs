@@ -228,19 +228,16 @@ impl Tracker {
             buffer: settings.buffer_first,
             buffer_sigma: settings.buffer_sigma,
             min_overlap: settings.min_overlap_first,
-            last_seen: false,
         };
         let low = Rule {
             buffer: 0.0,
             buffer_sigma: 0.0,
             min_overlap: settings.min_overlap_low,
-            last_seen: false,
         };
         let second = Rule {
             buffer: settings.buffer_second,
             buffer_sigma: settings.buffer_sigma,
             min_overlap: settings.min_overlap_second,
-            last_seen: false,
         };
         let sure = |candidate: &Candidate| candidate.detection.confidence >= settings.high_confidence;
         let unsure = |candidate: &Candidate| !sure(candidate);
@@ -250,6 +247,7 @@ impl Tracker {
         self.match_step(candidates, &mut seen, now_ns, second, Tracklet::confirmed, sure);
         let tentative = |track: &Tracklet| !track.confirmed();
         self.match_step(candidates, &mut seen, now_ns, first, tentative, sure);
+        self.match_step(candidates, &mut seen, now_ns, second, tentative, sure);
         seen
     }
 
@@ -338,7 +336,7 @@ impl Tracker {
                 track.id = Some(self.next_id);
                 self.next_id += 1;
             }
-            self.tracks.extend(track.report(now_ns));
+            self.tracks.extend(track.report(now_ns, self.settings.smoothing));
         }
         self.tracks.sort_unstable_by_key(|track| track.id);
     }

@@ -178,14 +178,7 @@ impl Tracklet {
         for k in 1..=steps {
             self.filter.predict(&step);
             if k < steps {
-                let share = k as f32 / steps as f32;
-                let between = |a: f32, b: f32| a + share * (b - a);
-                let virtual_box = BoundingBox::new(
-                    between(from.x0, to.x0),
-                    between(from.y0, to.y0),
-                    between(from.x1, to.x1),
-                    between(from.y1, to.y1),
-                );
+                let virtual_box = between(&from, to, k as f32 / steps as f32);
                 self.filter.update(&virtual_box, sigma);
             }
         }
@@ -236,14 +229,15 @@ impl Tracklet {
         }
     }
 
-    /// What is reported of it; `None` before it is confirmed.
-    pub(super) fn report(&self, now_ns: u64) -> Option<Track> {
+    /// What is reported of it, its box `smoothing` of the way from the detection to the filter; `None` before it is
+    /// confirmed.
+    pub(super) fn report(&self, now_ns: u64, smoothing: f32) -> Option<Track> {
         let seen = self.seen_last_frame();
         Some(Track {
             id: self.id?,
             class: self.class,
             bbox: if seen {
-                self.seen_box
+                between(&self.seen_box, &self.filter.bounding_box(), smoothing)
             } else {
                 self.filter.bounding_box()
             },
@@ -260,7 +254,7 @@ impl Tracklet {
     pub(super) fn predicted(&self, step: &TimeStep, now_ns: u64) -> Option<Track> {
         let mut filter = self.filter;
         filter.predict(step);
-        let track = self.report(now_ns)?;
+        let track = self.report(now_ns, 0.0)?;
         Some(Track {
             bbox: filter.bounding_box(),
             status: TrackStatus::Lost,
@@ -268,6 +262,12 @@ impl Tracklet {
             ..track
         })
     }
+}
+
+/// The box `share` of the way from `a` to `b`.
+fn between(a: &BoundingBox, b: &BoundingBox, share: f32) -> BoundingBox {
+    let edge = |a: f32, b: f32| a + share * (b - a);
+    BoundingBox::new(edge(a.x0, b.x0), edge(a.y0, b.y0), edge(a.x1, b.x1), edge(a.y1, b.y1))
 }
 
 pub(super) fn center_of(bbox: &BoundingBox) -> (f64, f64) {
