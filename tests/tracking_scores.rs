@@ -1,8 +1,5 @@
 //! Scores against TrackEval's on two MOT15 sequences.
 #![allow(clippy::print_stdout)]
-
-#![allow(clippy::print_stdout)]
-
 use std::path::PathBuf;
 
 use kinestream::tracking::TrackerSettings;
