@@ -135,6 +135,8 @@ pub(super) struct MovingObject {
     pub scale_sigma: f64,
     nodes: VecDeque<Node>,
     settled_until_s: f64,
+    /// States on their way out of the smoother; kept for its memory.
+    settling: Vec<(KinematicState, bool)>,
     pub settled: Option<KinematicState>,
     pub reference_heading: Option<Vector3<f64>>,
 }
@@ -187,6 +189,7 @@ impl MovingObject {
             scale_sigma: observation.scale_sigma,
             nodes: VecDeque::new(),
             settled_until_s: f64::NEG_INFINITY,
+            settling: Vec::new(),
             settled: None,
             reference_heading: None,
         };
@@ -277,7 +280,8 @@ impl MovingObject {
         let Some(newest) = self.nodes.back() else { return };
         let mut smoothed = newest.modes.estimates.clone();
         let mut backward = [1.0; MODES];
-        let mut states = Vec::new();
+        let mut states = std::mem::take(&mut self.settling);
+        states.clear();
         for index in (0..self.nodes.len()).rev() {
             let node = &self.nodes[index];
             if node.time_s <= self.settled_until_s {
@@ -307,6 +311,7 @@ impl MovingObject {
             emit(state, *reliable);
             self.settled = Some(*state);
         }
+        self.settling = states;
         // The newest settled node stays, so that the next run need not go further back.
         while self
             .nodes
