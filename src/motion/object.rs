@@ -33,7 +33,7 @@ const MAX_REJECTED_S: f64 = 0.5;
 /// Time over which the stated sizes of errors are averaged, seconds.
 const ERROR_SIZE_MEMORY_S: f64 = 0.5;
 /// The smoother runs once in this time, seconds.
-const SETTLE_STEP_S: f64 = 0.1;
+const SETTLE_STEP_S: f64 = 0.2;
 
 /// What is assumed of a class without a prior: as agile as a car.
 const UNKNOWN_CLASS: Dynamics = Dynamics {
