@@ -7,7 +7,7 @@
 
 use nalgebra::Matrix3;
 
-use super::filter::{Covariance, Errors, Estimate, Measurement, Motion, Vector};
+use super::filter::{Covariance, Errors, Estimate, Measurement, Motion, SORTS, Vector};
 
 pub(super) const MODES: usize = 3;
 /// Index of the standstill hypothesis.
@@ -60,12 +60,12 @@ impl Modes {
         self.likelihoods = [1.0; MODES];
     }
 
-    /// Takes the measurements of one frame. False when all its directions, or all its distances, were too far off to be
-    /// used: directions that fit do not make up for distances that do not.
+    /// Takes the measurements of one frame. False when a direction, or all distances, were too far off to be used: what
+    /// fits does not make up for what does not.
     pub fn update(&mut self, measurements: impl Iterator<Item = Measurement>) -> bool {
         let mut log_likelihoods = [0.0; MODES];
-        // Of directions and of distances: how many came, how many were used.
-        let (mut came, mut used) = ([0; 2], [0; 2]);
+        // Of each direction and of distances: how many came, how many were used.
+        let (mut came, mut used) = ([0; SORTS], [0; SORTS]);
         for measurement in measurements {
             let innovations: [_; MODES] = std::array::from_fn(|mode| self.estimates[mode].innovation(&measurement));
             // The gate is that of the hypothesis which explains the measurement best, and the same for all: else the
@@ -75,7 +75,7 @@ impl Modes {
                 .min_by(|a, b| (a.residual.powi(2) / a.variance).total_cmp(&(b.residual.powi(2) / b.variance)));
             let Some(nearest) = nearest else { continue };
             let sigmas2 = nearest.residual.powi(2) / nearest.variance;
-            let sort = usize::from(measurement.is_distance());
+            let sort = measurement.sort();
             came[sort] += 1;
             if sigmas2.is_nan() || sigmas2 >= REJECTED_SIGMAS.powi(2) {
                 continue;

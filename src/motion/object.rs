@@ -29,9 +29,11 @@ const MIN_OBSERVATIONS: u32 = 4;
 /// … over this long, seconds, before its states are reliable.
 const MIN_AGE_S: f64 = 0.5;
 /// After so long with most measurements rejected the object starts anew, seconds.
-const MAX_REJECTED_S: f64 = 0.5;
+const MAX_REJECTED_S: f64 = 0.3;
 /// Time over which the stated sizes of errors are averaged, seconds.
 const ERROR_SIZE_MEMORY_S: f64 = 0.5;
+/// Standard deviation of a direction of movement that counts as sure, radians: half an hour of the clock.
+const SURE_HEADING_RAD: f64 = 0.26;
 /// The smoother runs once in this time, seconds.
 const SETTLE_STEP_S: f64 = 0.2;
 
@@ -246,7 +248,8 @@ impl MovingObject {
         } else {
             Reliability::Unreliable(UnreliableReason::TooFewObservations)
         };
-        let seen = if self.last_seen_s == self.time_s {
+        // Measurements that fit no hypothesis are not used: what is published meanwhile is a prediction.
+        let seen = if self.last_seen_s == self.time_s && self.rejected_since_s.is_none() {
             Reliability::Reliable
         } else {
             Reliability::Unreliable(UnreliableReason::Coasting)
@@ -322,11 +325,17 @@ impl MovingObject {
         }
     }
 
-    /// Remembers the first settled direction of movement: 12 o'clock from then on.
+    /// Remembers the first settled direction of movement that is sure to a few degrees: 12 o'clock from then on.
     pub fn set_reference_heading(&mut self, gate_mps: f64) {
-        if self.reference_heading.is_none() {
-            let velocity = self.settled.as_ref().map(|settled| settled.velocity_in_world_mps);
-            self.reference_heading = velocity.filter(|velocity| velocity.xy().norm() >= gate_mps);
+        if self.reference_heading.is_none()
+            && let Some(settled) = &self.settled
+        {
+            let velocity = settled.velocity_in_world_mps;
+            let speed = velocity.xy().norm();
+            let variance = settled.covariance[(3, 3)] + settled.covariance[(4, 4)];
+            if speed >= gate_mps && variance.sqrt() <= SURE_HEADING_RAD * speed {
+                self.reference_heading = Some(velocity);
+            }
         }
     }
 
