@@ -389,3 +389,23 @@ fn a_camera_that_drives_along_loses_nothing() {
     }
     assert!(worst < 4.0, "{worst} m/s");
 }
+
+#[test]
+fn a_sudden_turn_is_caught_up_with_and_said_meanwhile() {
+    let mut run = Run::new("car", 0.01);
+    for frame in 0..160 {
+        let time_s = f64::from(frame) * 0.05;
+        let turned_s = (time_s - 3.0).max(0.0);
+        let place = Point3::new(10.0 + 5.0 * (time_s - turned_s), -10.0 - 5.0 * turned_s, 0.75);
+        let state = run.frame(time_s, Some(place)).unwrap();
+        let off_m = (state.live.position_in_world - place).norm();
+        assert!(
+            off_m < 1.0 || !state.reliability.is_reliable(),
+            "{off_m} m off at {time_s} s: {state:?}"
+        );
+        assert!(
+            !(4.5..).contains(&time_s) || state.reliability.is_reliable(),
+            "at {time_s} s"
+        );
+    }
+}

@@ -176,8 +176,13 @@ impl MotionEngine {
                 object.set_reference_heading(DIRECTION_GATE_MPS);
             }
         }
-        if anew && let Some(mut object) = self.objects.remove(&id).filter(MovingObject::is_sound) {
-            settle_rest(id, &mut object, pending);
+        let mut reference_heading = None;
+        if anew && let Some(mut object) = self.objects.remove(&id) {
+            // The estimate starts anew, but it is the same object: its 12 o'clock stays.
+            reference_heading = object.reference_heading;
+            if object.is_sound() {
+                settle_rest(id, &mut object, pending);
+            }
         }
         if !self.objects.contains_key(&id)
             && let (Some(observation), Some(errors)) = (observation, errors)
@@ -186,6 +191,7 @@ impl MotionEngine {
             let born = MovingObject::born(now_s, seen.class, prior, observation, errors, seen.reliability);
             if let Some(mut object) = born.filter(MovingObject::is_sound) {
                 self.noise.observe(&mut object.neighbours, now_s, observation);
+                object.reference_heading = reference_heading;
                 self.objects.insert(id, object);
             }
         }

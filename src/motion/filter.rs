@@ -21,6 +21,9 @@ const BEARING: usize = 9;
 /// Number of error states: three cues, two directions.
 pub(super) const ERRORS: usize = 5;
 
+/// Number of sorts of measurements: two directions and the distance.
+pub(super) const SORTS: usize = 3;
+
 /// Nearer than this nothing is measured: directions lose their meaning.
 const LEAST_RANGE_M: f64 = 0.1;
 
@@ -234,9 +237,12 @@ pub(super) struct Measurement {
 }
 
 impl Measurement {
-    /// Whether it measures a distance, not a direction.
-    pub fn is_distance(&self) -> bool {
-        matches!(self.kind, Kind::LogRange(_))
+    /// What it measures: one of the two directions (0, 1) or the distance (2), whichever cue it is from.
+    pub fn sort(&self) -> usize {
+        match self.kind {
+            Kind::Across(_) => self.error - (BEARING - CUES),
+            Kind::LogRange(_) => SORTS - 1,
+        }
     }
 
     /// Residual, and gradient of the measurement with respect to the position.

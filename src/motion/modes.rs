@@ -7,7 +7,7 @@
 
 use nalgebra::Matrix3;
 
-use super::filter::{Covariance, Errors, Estimate, Measurement, Motion, Vector};
+use super::filter::{Covariance, Errors, Estimate, Measurement, Motion, SORTS, Vector};
 
 pub(super) const MODES: usize = 3;
 /// Index of the standstill hypothesis.
@@ -25,6 +25,9 @@ const SLOW_MPS: f64 = 0.3;
 
 /// Below this a hypothesis starts again from the estimate over all.
 const REVIVED_PROBABILITY: f64 = 1e-5;
+
+/// Below this a hypothesis is not smoothed.
+const NEGLIGIBLE_PROBABILITY: f64 = 1e-4;
 
 /// Expected changes of mode in a second, from row to column.
 const CHANGES_PER_S: [[f64; MODES]; MODES] = [[0.0, 0.03, 0.15], [0.01, 0.0, 0.25], [0.05, 0.60, 0.0]];
@@ -57,12 +60,12 @@ impl Modes {
         self.likelihoods = [1.0; MODES];
     }
 
-    /// Takes the measurements of one frame. False when all its directions, or all its distances, were too far off to be
-    /// used: directions that fit do not make up for distances that do not.
+    /// Takes the measurements of one frame. False when a direction, or all distances, were too far off to be used: what
+    /// fits does not make up for what does not.
     pub fn update(&mut self, measurements: impl Iterator<Item = Measurement>) -> bool {
         let mut log_likelihoods = [0.0; MODES];
-        // Of directions and of distances: how many came, how many were used.
-        let (mut came, mut used) = ([0; 2], [0; 2]);
+        // Of each direction and of distances: how many came, how many were used.
+        let (mut came, mut used) = ([0; SORTS], [0; SORTS]);
         for measurement in measurements {
             let innovations: [_; MODES] = std::array::from_fn(|mode| self.estimates[mode].innovation(&measurement));
             // The gate is that of the hypothesis which explains the measurement best, and the same for all: else the
@@ -72,7 +75,7 @@ impl Modes {
                 .min_by(|a, b| (a.residual.powi(2) / a.variance).total_cmp(&(b.residual.powi(2) / b.variance)));
             let Some(nearest) = nearest else { continue };
             let sigmas2 = nearest.residual.powi(2) / nearest.variance;
-            let sort = usize::from(measurement.is_distance());
+            let sort = measurement.sort();
             came[sort] += 1;
             if sigmas2.is_nan() || sigmas2 >= REJECTED_SIGMAS.powi(2) {
                 continue;
@@ -139,24 +142,38 @@ pub(super) fn smoothed_step(
     for to in (0..MODES).filter(|to| *to != STANDING) {
         transition[STANDING][to] *= standing_plausibility(&later_smoothed[to]);
     }
+    let mut weights = [[0.0; MODES]; MODES];
     let mut earlier_backward = [0.0; MODES];
-    let smoothed = std::array::from_fn(|mode| {
-        let mut weights: [f64; MODES] =
-            std::array::from_fn(|to| transition[mode][to] * later.likelihoods[to] * backward[to]);
-        let sum: f64 = weights.iter().sum();
-        earlier_backward[mode] = sum;
-        weights.iter_mut().for_each(|weight| *weight /= sum);
-        rts_step(
-            &earlier.estimates[mode],
-            &mixture(later_smoothed, &weights),
-            dt_s,
-            motions[mode],
-            errors,
-        )
-    });
+    for mode in 0..MODES {
+        weights[mode] = std::array::from_fn(|to| transition[mode][to] * later.likelihoods[to] * backward[to]);
+        earlier_backward[mode] = weights[mode].iter().sum();
+        weights[mode]
+            .iter_mut()
+            .for_each(|weight| *weight /= earlier_backward[mode]);
+    }
     normalize(&mut earlier_backward);
     *backward = earlier_backward;
-    smoothed
+    let probabilities = smoothed_probabilities(earlier, backward);
+    let step = |mode: usize| {
+        let toward = mixture(later_smoothed, &weights[mode]);
+        rts_step(&earlier.estimates[mode], &toward, dt_s, motions[mode], errors)
+    };
+    let likeliest = (0..MODES).fold(0, |best, mode| {
+        if probabilities[mode] > probabilities[best] {
+            mode
+        } else {
+            best
+        }
+    });
+    let best = step(likeliest);
+    std::array::from_fn(|mode| {
+        // What is all but impossible is not worth the work: its weight in every mixture is nothing.
+        if mode == likeliest || probabilities[mode] < NEGLIGIBLE_PROBABILITY {
+            best.clone()
+        } else {
+            step(mode)
+        }
+    })
 }
 
 /// Probabilities of the modes of a node given all measurements.

@@ -29,11 +29,13 @@ const MIN_OBSERVATIONS: u32 = 4;
 /// … over this long, seconds, before its states are reliable.
 const MIN_AGE_S: f64 = 0.5;
 /// After so long with most measurements rejected the object starts anew, seconds.
-const MAX_REJECTED_S: f64 = 0.5;
+const MAX_REJECTED_S: f64 = 0.3;
 /// Time over which the stated sizes of errors are averaged, seconds.
 const ERROR_SIZE_MEMORY_S: f64 = 0.5;
+/// Standard deviation of a direction of movement that counts as sure, radians: half an hour of the clock.
+const SURE_HEADING_RAD: f64 = 0.26;
 /// The smoother runs once in this time, seconds.
-const SETTLE_STEP_S: f64 = 0.1;
+const SETTLE_STEP_S: f64 = 0.2;
 
 /// What is assumed of a class without a prior: as agile as a car.
 const UNKNOWN_CLASS: Dynamics = Dynamics {
@@ -135,6 +137,8 @@ pub(super) struct MovingObject {
     pub scale_sigma: f64,
     nodes: VecDeque<Node>,
     settled_until_s: f64,
+    /// States on their way out of the smoother; kept for its memory.
+    settling: Vec<(KinematicState, bool)>,
     pub settled: Option<KinematicState>,
     pub reference_heading: Option<Vector3<f64>>,
 }
@@ -187,6 +191,7 @@ impl MovingObject {
             scale_sigma: observation.scale_sigma,
             nodes: VecDeque::new(),
             settled_until_s: f64::NEG_INFINITY,
+            settling: Vec::new(),
             settled: None,
             reference_heading: None,
         };
@@ -243,7 +248,8 @@ impl MovingObject {
         } else {
             Reliability::Unreliable(UnreliableReason::TooFewObservations)
         };
-        let seen = if self.last_seen_s == self.time_s {
+        // Measurements that fit no hypothesis are not used: what is published meanwhile is a prediction.
+        let seen = if self.last_seen_s == self.time_s && self.rejected_since_s.is_none() {
             Reliability::Reliable
         } else {
             Reliability::Unreliable(UnreliableReason::Coasting)
@@ -277,7 +283,8 @@ impl MovingObject {
         let Some(newest) = self.nodes.back() else { return };
         let mut smoothed = newest.modes.estimates.clone();
         let mut backward = [1.0; MODES];
-        let mut states = Vec::new();
+        let mut states = std::mem::take(&mut self.settling);
+        states.clear();
         for index in (0..self.nodes.len()).rev() {
             let node = &self.nodes[index];
             if node.time_s <= self.settled_until_s {
@@ -307,6 +314,7 @@ impl MovingObject {
             emit(state, *reliable);
             self.settled = Some(*state);
         }
+        self.settling = states;
         // The newest settled node stays, so that the next run need not go further back.
         while self
             .nodes
@@ -317,11 +325,17 @@ impl MovingObject {
         }
     }
 
-    /// Remembers the first settled direction of movement: 12 o'clock from then on.
+    /// Remembers the first settled direction of movement that is sure to a few degrees: 12 o'clock from then on.
     pub fn set_reference_heading(&mut self, gate_mps: f64) {
-        if self.reference_heading.is_none() {
-            let velocity = self.settled.as_ref().map(|settled| settled.velocity_in_world_mps);
-            self.reference_heading = velocity.filter(|velocity| velocity.xy().norm() >= gate_mps);
+        if self.reference_heading.is_none()
+            && let Some(settled) = &self.settled
+        {
+            let velocity = settled.velocity_in_world_mps;
+            let speed = velocity.xy().norm();
+            let variance = settled.covariance[(3, 3)] + settled.covariance[(4, 4)];
+            if speed >= gate_mps && variance.sqrt() <= SURE_HEADING_RAD * speed {
+                self.reference_heading = Some(velocity);
+            }
         }
     }
 
