@@ -73,7 +73,9 @@ fn main() {
     };
     let mut detector = Detector::load(&model, &settings).unwrap();
     // A plain picture would leave denormal numbers in the network, which are slow: any texture will do.
-    let pixels: Vec<u8> = (0..416 * 416 * 3_u32).map(|k| (k.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let pixels: Vec<u8> = (0..416 * 416 * 3_u32)
+        .map(|k| (k.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
     detector.prepare(&Picture::packed(PixelFormat::Rgb, 416, 416, &pixels).unwrap());
     let mut ratios = Vec::new();
     for round in 1..=number("KINESTREAM_ROUNDS", 3) {
