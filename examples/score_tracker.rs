@@ -2,7 +2,6 @@
 //!
 //! `cargo run --no-default-features --example score_tracker -- DIR [SETTINGS.toml]`
 #![allow(clippy::print_stdout)]
-#![allow(clippy::print_stdout)]
 
 use std::path::Path;
 

@@ -1,6 +1,5 @@
 //! Scores against TrackEval's on two MOT15 sequences.
 #![allow(clippy::print_stdout)]
-#![allow(clippy::print_stdout)]
 
 use std::path::PathBuf;
 
