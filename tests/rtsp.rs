@@ -57,10 +57,15 @@ struct Watcher {
 
 impl Watcher {
     fn start(uri: &str) -> Self {
+        Self::start_with(uri, "tcp")
+    }
+
+    fn start_with(uri: &str, protocols: &str) -> Self {
         init();
         let pipeline = gst::Pipeline::new();
         let source = gst::ElementFactory::make("kinesrc")
             .property("uri", uri)
+            .property_from_str("protocols", protocols)
             .build()
             .unwrap();
         let sink = gst::ElementFactory::make("fakesink")
@@ -161,6 +166,16 @@ fn the_clip_goes_round_without_a_jump_back() {
     watcher.wait_for("two and a half rounds", |watcher| watcher.frames() > 125);
     watcher.assert_time_only_grows();
     assert_eq!(watcher.source.property::<u64>("reconnects"), 0);
+}
+
+#[test]
+fn frames_come_over_udp_too() {
+    init();
+    let (_folder, file) = clip();
+    let server = RtspServer::start(&file, "127.0.0.1", 0).unwrap();
+    let watcher = Watcher::start_with(server.url(), "udp");
+    watcher.wait_for("a round", |watcher| watcher.frames() > 50);
+    watcher.assert_time_only_grows();
 }
 
 #[test]

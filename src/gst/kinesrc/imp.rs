@@ -10,6 +10,7 @@ use ::gst::subclass::prelude::*;
 
 use super::Protocols;
 use super::location::Location;
+use super::memory;
 use super::supervisor::{Camera, Patience, Pulse, Supervisor};
 use super::timeline::Timeline;
 use crate::gst::events::{SourceState, SourceStatus};
@@ -817,6 +818,8 @@ impl Camera for Connection {
         let _ = source.set_state(::gst::State::Null);
         let _ = element.remove(&source);
         *lock(&this.watched) = None;
+        drop(source);
+        memory::give_back();
     }
 
     fn set_playing(&mut self, playing: bool) {

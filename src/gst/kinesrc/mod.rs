@@ -13,6 +13,7 @@ use ::gst::prelude::*;
 
 mod imp;
 mod location;
+mod memory;
 mod supervisor;
 mod timeline;
 
