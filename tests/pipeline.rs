@@ -1,5 +1,7 @@
 //! Whole pipelines through the engine and the command: pushed frames, files, several cameras, failures, reports.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
