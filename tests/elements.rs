@@ -549,9 +549,24 @@ fn the_whole_chain_runs_clean_under_fatal_warnings() {
     init();
     let pipeline = gst::parse::launch(&format!(
         "videotestsrc num-buffers=300 ! kinerecon ! {} ! queue ! kinemotion ! kinevlm ! kinepublish \
-         multicast-scouting=false ! kineoverlay ! fakesink",
+         multicast-scouting=false ! kineoverlay name=last ! fakesink",
         kinetrack("")
     ))
     .unwrap();
+    let counts = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let counter = Arc::clone(&counts);
+    let last = pipeline
+        .downcast_ref::<gst::Pipeline>()
+        .unwrap()
+        .by_name("last")
+        .unwrap();
+    last.static_pad("src")
+        .unwrap()
+        .add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let tracked = metadata::results(info.buffer().unwrap()).is_some_and(|r| r.trajectories.is_some());
+            counter.fetch_add(u64::from(tracked), std::sync::atomic::Ordering::Relaxed);
+            gst::PadProbeReturn::Ok
+        });
     play_to_end(&pipeline).unwrap();
+    assert_eq!(counts.load(std::sync::atomic::Ordering::Relaxed), 300);
 }

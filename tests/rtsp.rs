@@ -124,7 +124,11 @@ impl Watcher {
     }
 
     fn wait_for_state(&self, wanted: &str) {
-        self.wait_for(wanted, |watcher| watcher.state().as_deref() == Some(wanted));
+        // The property changes first; the event that tells of it follows.
+        self.wait_for(wanted, |watcher| {
+            let told = watcher.told.lock().unwrap().last().map(|state| state.status.as_str());
+            watcher.state().as_deref() == Some(wanted) && told == Some(wanted)
+        });
     }
 
     fn assert_time_only_grows(&self) {
