@@ -170,6 +170,7 @@ impl Supervisor {
             camera,
             phase: Phase::Off,
             attempts: 0,
+            has_played: false,
             pause: Duration::ZERO,
             next_attempt: Instant::now(),
         };
@@ -216,6 +217,7 @@ struct Watch<C> {
     camera: C,
     phase: Phase,
     attempts: u32,
+    has_played: bool,
     pause: Duration,
     next_attempt: Instant,
 }
@@ -288,6 +290,7 @@ impl<C: Camera> Watch<C> {
     fn watch_connecting(&mut self, since: Instant, reported: bool) {
         if self.pulse.silence().is_some() {
             self.attempts = 0;
+            self.has_played = true;
             self.pause = Duration::ZERO;
             self.phase = Phase::Playing;
             self.camera.report(SourceStatus::Playing, 0, String::new());
@@ -305,7 +308,7 @@ impl<C: Camera> Watch<C> {
             let message = message();
             self.give_up(&message);
         } else if waited > REPORT_AFTER && !reported {
-            let status = if self.attempts > 1 {
+            let status = if self.attempts > 1 || self.has_played {
                 SourceStatus::Retrying
             } else {
                 SourceStatus::Connecting
@@ -408,7 +411,12 @@ mod tests {
         }
         drop(supervisor);
         let acts: Vec<_> = seen.try_iter().collect();
-        let _ = acts;
+        assert!(
+            !acts.contains(&Act::Report(SourceStatus::Playing, 0, String::new())),
+            "{acts:?}"
+        );
+        // Whatever was connected last is disconnected at the end.
+        assert_ne!(acts.last(), Some(&Act::Connect), "{acts:?}");
     }
 
     #[test]
