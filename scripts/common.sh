@@ -10,7 +10,8 @@ started=()
 end_started() {
     local index
     for ((index = ${#started[@]} - 1; index >= 0; index--)); do
-        kill "${started[index]}" 2>/dev/null && wait "${started[index]}" 2>/dev/null
+        # What was killed ends with a status of its own, which is no failure here.
+        if kill "${started[index]}" 2>/dev/null; then wait "${started[index]}" 2>/dev/null || true; fi
     done
     started=()
     return 0

@@ -200,7 +200,13 @@ impl BaseTransformImpl for KineMotion {
                     worker.engine.reset();
                 }
             }
-            StreamChange::None | StreamChange::Ended => {}
+            // The last second is settled before the stages behind hear of the end and answer their last windows.
+            StreamChange::Ended => {
+                if let Some(worker) = locked(&self.worker).as_mut() {
+                    worker.engine.finish();
+                }
+            }
+            StreamChange::None => {}
         }
         self.parent_sink_event(event)
     }
