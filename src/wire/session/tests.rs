@@ -474,18 +474,20 @@ fn liveliness_tells_when_the_camera_comes_and_goes() {
     let client = Client::open(&client_of(port)).unwrap();
     let subscription = client.subscribe(None, None).unwrap();
     let publisher = publisher(client_of(port), Encoding::Json, Services::default());
-    let alive = |wanted: bool| {
-        wait_for(&subscription, |message| {
-            (message == ReceivedMessage::Alive(wanted)).then_some(())
-        });
-    };
-    alive(true);
-    drop(publisher);
-    wait_for(&subscription, |message| match message {
-        ReceivedMessage::Status(status) if status.state() == proto::EngineState::Ended => Some(()),
-        _ => None,
+    wait_for(&subscription, |message| {
+        (message == ReceivedMessage::Alive(true)).then_some(())
     });
-    alive(false);
+    drop(publisher);
+    // The last status and the token's end travel on their own: either may be first.
+    let (mut ended, mut gone) = (false, false);
+    wait_for(&subscription, |message| {
+        match message {
+            ReceivedMessage::Status(status) => ended |= status.state() == proto::EngineState::Ended,
+            ReceivedMessage::Alive(alive) => gone |= !alive,
+            _ => {}
+        }
+        (ended && gone).then_some(())
+    });
 }
 
 #[test]
