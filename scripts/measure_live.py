@@ -3,8 +3,8 @@
 
 Serves a video over RTSP on this machine, runs the chain on it, and counts what a subscriber in another process receives:
 the share of frames with a `tracks` message, the latency from capture to reception, answers per standing question, memory
-over time. With --freeze a second subscriber is stopped (SIGSTOP) half-way; with --router the traffic goes through a zenoh router
-peer that is killed half-way; with --outages N the camera is killed N times for ten seconds.
+over time. With --freeze a second subscriber is stopped (SIGSTOP) half-way; with --outages N the camera is killed N times for ten
+seconds.
 
     . scripts/env.sh && $KINESTREAM_PYTHON scripts/measure_live.py --video FILE --detector FILE --seconds 60
 """
@@ -39,7 +39,7 @@ def compile_messages():
     sys.path.insert(0, out)
     from kinestream.v1 import kinestream_pb2
 
-    return kinestream_pb2
+    return kinestream_pb2, out
 
 
 def free_port():
@@ -125,7 +125,7 @@ def main():
     parser.add_argument("--keep-log", help="write the engine's log to this file")
     args = parser.parse_args()
 
-    messages = compile_messages()
+    messages, compiled = compile_messages()
     binaries = pathlib.Path(args.binaries)
     rtsp_port, zenoh_port = free_port(), free_port()
     url = f"rtsp://127.0.0.1:{rtsp_port}/camera"
@@ -175,7 +175,7 @@ threads = {args.threads}
 
     frozen = None
     if args.freeze:
-        frozen = subprocess.Popen([sys.executable, str(ROOT / "examples" / "subscribe.py"), "-e", endpoint], stdout=subprocess.DEVNULL)
+        frozen = subprocess.Popen([sys.executable, str(ROOT / "examples" / "subscribe.py"), "-e", endpoint, "--messages", compiled], stdout=subprocess.DEVNULL)
 
     outages, memory = [], []
     began = time.time()
