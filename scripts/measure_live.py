@@ -120,6 +120,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--encoding", choices=["json", "protobuf"], default="json")
     parser.add_argument("--binaries", default=os.path.join(os.environ.get("CARGO_TARGET_DIR", "target"), "debug"))
+    parser.add_argument("--launch", action="store_true", help="run examples/launch_rtsp.sh in place of kinestream run")
     parser.add_argument("--freeze", action="store_true", help="stop a second subscriber half-way")
     parser.add_argument("--outages", type=int, default=0, help="kill the camera so many times, ten seconds each")
     parser.add_argument("--keep-log", help="write the engine's log to this file")
@@ -154,12 +155,10 @@ threads = {args.threads}
     )
     log = open(args.keep_log, "w") if args.keep_log else subprocess.DEVNULL
     total = args.seconds + args.outages * 25
-    engine = subprocess.Popen(
-        [
-            binaries / "kinestream", "run", config, "--duration", str(total + 8), "--report", report,
-        ],
-        stdout=log, stderr=log,
-    )
+    command = [binaries / "kinestream", "run", config, "--duration", str(total + 8), "--report", report]
+    if args.launch:
+        command = [ROOT / "examples" / "launch_rtsp.sh", url, args.detector, endpoint, args.encoding]
+    engine = subprocess.Popen(command, stdout=log, stderr=log)
     received = Received(messages)
     session = None
     for _ in range(50):
@@ -201,6 +200,8 @@ threads = {args.threads}
     if frozen:
         frozen.send_signal(signal.SIGCONT)
         frozen.kill()
+    if args.launch:
+        engine.terminate()
     engine.wait(timeout=60)
     session.close()
     camera.kill()
