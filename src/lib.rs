@@ -15,6 +15,7 @@ pub mod perception;
 pub mod reconstruction;
 pub mod results;
 pub mod settings;
+pub mod sim;
 pub mod stkit;
 pub mod tracking;
 pub mod vlm;

@@ -13,6 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["settings"],
     &["camera"],
     &["kinematics"],
+    &["sim"],
     &["perception"],
     &["tracking"],
     &["reconstruction"],
