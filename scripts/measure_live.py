@@ -4,7 +4,7 @@
 Serves a video over RTSP on this machine, runs the chain on it, and counts what a subscriber in another process receives:
 the share of frames with a `tracks` message, the latency from capture to reception, answers per standing question, memory
 over time. With --freeze a second subscriber is stopped (SIGSTOP) half-way; with --outages N the camera is killed N times for ten
-seconds.
+seconds; with --kill-router everything goes through a zenoh router, which is killed half-way and is back ten seconds later.
 
     . scripts/env.sh && $KINESTREAM_PYTHON scripts/measure_live.py --video FILE --detector FILE --seconds 60
 """
@@ -111,6 +111,38 @@ def subscribe(endpoint, messages, received):
     return session
 
 
+# A router of its own process: zenohd without plugins. Ends when its standard input does.
+ROUTER = """
+import json, sys, zenoh
+config = zenoh.Config()
+config.insert_json5("mode", '"router"')
+config.insert_json5("listen/endpoints", json.dumps([sys.argv[1]]))
+config.insert_json5("scouting/multicast/enabled", "false")
+with zenoh.open(config):
+    sys.stdin.read()
+"""
+
+
+def start_router(endpoint):
+    return subprocess.Popen([sys.executable, "-c", ROUTER, endpoint], stdin=subprocess.PIPE)
+
+
+def across(tracks, killed_ns, back_ns):
+    """Frames a second that the engine counted from the last message before the router's death to the first one after."""
+    before = [m.header for at, m in tracks if at < killed_ns]
+    after = [m.header for at, m in tracks if at > back_ns]
+    if not before or not after:
+        return {"heard_again": False}
+    gone, back = before[-1], after[0]
+    seconds = (back.publish_utc_ns - gone.publish_utc_ns) / 1e9
+    return {
+        "heard_again_after_s": round((back.publish_utc_ns - back_ns) / 1e9, 2),
+        "frames_meanwhile": back.seq - gone.seq,
+        "fps_meanwhile": round((back.seq - gone.seq) / seconds, 2),
+        "stream_fps_meanwhile": round((back.seq - gone.seq) / ((back.pts_ns - gone.pts_ns) / 1e9), 2),
+    }
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--video", required=True)
@@ -123,6 +155,7 @@ def main():
     parser.add_argument("--launch", action="store_true", help="run examples/launch_rtsp.sh in place of kinestream run")
     parser.add_argument("--freeze", action="store_true", help="stop a second subscriber half-way")
     parser.add_argument("--outages", type=int, default=0, help="kill the camera so many times, ten seconds each")
+    parser.add_argument("--kill-router", action="store_true", help="kill the zenoh router half-way, for ten seconds")
     parser.add_argument("--keep-log", help="write the engine's log to this file")
     args = parser.parse_args()
 
@@ -138,10 +171,12 @@ def main():
     camera = start_camera()
     work = pathlib.Path(tempfile.mkdtemp(prefix="kinestream-measure-"))
     report, config = work / "report.json", work / "run.toml"
+    router = start_router(endpoint) if args.kill_router else None
+    reach = f'mode = "client"\nconnect = ["{endpoint}"]' if router else f'listen = ["{endpoint}"]'
     config.write_text(
         f"""
 [zenoh]
-listen = ["{endpoint}"]
+{reach}
 multicast_scouting = false
 encoding = "{args.encoding}"
 
@@ -155,6 +190,8 @@ threads = {args.threads}
     )
     log = open(args.keep_log, "w") if args.keep_log else subprocess.DEVNULL
     total = args.seconds + args.outages * 25
+    if router and args.launch:
+        sys.exit("--kill-router goes with kinestream run, not with --launch")
     command = [binaries / "kinestream", "run", config, "--duration", str(total + 8), "--report", report]
     if args.launch:
         command = [ROOT / "examples" / "launch_rtsp.sh", url, args.detector, endpoint, args.encoding]
@@ -177,6 +214,7 @@ threads = {args.threads}
         frozen = subprocess.Popen([sys.executable, str(ROOT / "examples" / "subscribe.py"), "-e", endpoint, "--messages", compiled], stdout=subprocess.DEVNULL)
 
     outages, memory = [], []
+    router_killed_ns = router_back_ns = None
     began = time.time()
     stopped = False
     next_outage = began + 10
@@ -186,6 +224,13 @@ threads = {args.threads}
         if frozen and not stopped and time.time() - began > args.seconds / 2:
             frozen.send_signal(signal.SIGSTOP)
             stopped = True
+        if router and router_killed_ns is None and time.time() - began > args.seconds / 2:
+            router.kill()
+            router.wait()
+            router_killed_ns = time.time_ns()
+        if router_killed_ns and router_back_ns is None and time.time_ns() - router_killed_ns > 10e9:
+            router = start_router(endpoint)
+            router_back_ns = time.time_ns()
         if len(outages) < args.outages and time.time() > next_outage:
             camera.kill()
             camera.wait()
@@ -205,6 +250,8 @@ threads = {args.threads}
     engine.wait(timeout=60)
     session.close()
     camera.kill()
+    if router:
+        router.kill()
 
     tracks = [(at, m) for at, m in received.tracks if began <= at / 1e9 <= ended and m.part == 0]
     seqs = sorted({m.header.seq for _, m in tracks})
@@ -232,6 +279,8 @@ threads = {args.threads}
         "answers": answers,
         "rss_mib": {"first": round(memory[0][1], 1), "last": round(memory[-1][1], 1)},
         "rss_slope_mib_per_minute_last_40_s": round(slope_per_minute([p for p in memory if p[0] > memory[-1][0] - 40]), 2),
+        "drops": {drop.name: drop.count for drop in received.status[-1][1].drops} if received.status else None,
+        "router": across(tracks, router_killed_ns, router_back_ns) if router_back_ns else None,
         "outages": [],
         "report": json.loads(report.read_text()) if report.exists() else None,
     }

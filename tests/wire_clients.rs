@@ -282,7 +282,7 @@ fn signal(process: &Process, name: &str) {
 }
 
 #[test]
-fn a_frozen_reader_holds_up_neither_the_camera_nor_other_readers() {
+fn a_frozen_reader_holds_up_neither_the_camera_nor_other_readers_and_what_it_misses_is_counted() {
     // Four full messages a frame fill the frozen reader's buffers soon.
     let camera = Camera::start(Encoding::Json, 1000);
     let mut command = camera.kinestream(&["watch", "--format", "json"]);
@@ -295,25 +295,46 @@ fn a_frozen_reader_holds_up_neither_the_camera_nor_other_readers() {
     })
     .unwrap();
     let subscription = client.subscribe(None, None).unwrap();
-    let read_until = |seq: u64| {
+    let read_until = |what: &str, wanted: &dyn Fn(&ReceivedMessage) -> bool| {
         let deadline = Instant::now() + PATIENCE;
         while let Some(received) = subscription.next(deadline.saturating_duration_since(Instant::now())) {
-            if let Ok(ReceivedMessage::Tracks(tracks)) = received.message
-                && tracks.header.is_some_and(|header| header.seq >= seq)
-            {
+            if received.message.is_ok_and(|message| wanted(&message)) {
                 return;
             }
         }
-        panic!("frame {seq} did not come within {PATIENCE:?}");
+        panic!("{what} did not come within {PATIENCE:?}");
     };
-    read_until(20);
+    let frame = |seq: u64| {
+        move |message: &ReceivedMessage| match message {
+            ReceivedMessage::Tracks(tracks) => tracks.header.as_ref().is_some_and(|header| header.seq >= seq),
+            _ => false,
+        }
+    };
+    let network_drops = |message: &ReceivedMessage| match message {
+        ReceivedMessage::Status(status) => status
+            .drops
+            .iter()
+            .find(|drop| drop.name == "network")
+            .map(|drop| drop.count),
+        _ => None,
+    };
+    read_until("frame 20", &frame(20));
+    let before = camera.publisher.network_dropped().unwrap();
     signal(&frozen, "-STOP");
     // 200 frames of 240 kB are far more than sockets and zenoh's queues hold.
-    read_until(220);
+    read_until("frame 220", &frame(220));
     let (frames, dropped) = (camera.publisher.frames(), camera.publisher.dropped());
     assert!(
         dropped * 10 < frames,
         "{dropped} of {frames} frames dropped: the publisher was held up"
     );
+    read_until("a count of what zenoh dropped", &|message| {
+        network_drops(message) > Some(0)
+    });
+    assert!(camera.publisher.network_dropped() > Some(before));
+    let metrics = client.fetch("yard", "north", "metrics").unwrap();
+    let metrics = String::from_utf8(metrics).unwrap();
+    let counted = metrics.lines().find(|line| line.contains("at=\"network\"")).unwrap();
+    assert!(!counted.ends_with(" 0"), "{counted}");
     signal(&frozen, "-CONT");
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes detections with known truth to tune and test the tracker on, as MOT Challenge folders.
 
-    tracking_scenes.py OUT [--seed N] [--kitti LABEL_DIR]
+    tracking_scenes.py OUT [--seed N] [--kitti LABEL_DIR [--only SEQUENCE,...]] [--raw]
 
 OUT/<sequence>/{gt.txt, det.txt, seqinfo.ini}, for `kinestream eval track --dir OUT`. Two kinds of truth:
 
@@ -13,6 +13,9 @@ Both are seen through the same made-up detector: what is hidden is found less of
 the box, of confidence and of finding last for a while, as a real detector's do; close boxes suppress each other
 (non-maximum suppression), two people who overlap may be taken for one; there is clutter that flickers and clutter that
 stays, all of it as sure as may be. Same seed, same files.
+
+With --raw the detector gives what its own threshold leaves, with scores that are no probabilities, as the detections
+published with MOT15 do: a tracker has to take all of them as sure.
 """
 
 import argparse
@@ -297,7 +300,8 @@ def kitti(path, keep_every):
         yield frames.get(k, [])
 
 
-def write(out, name, fps, frames, detector):
+def write(out, name, fps, frames, detector, raw):
+    name += "-raw" * raw
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     gt, det, count = [], [], 0
@@ -306,11 +310,18 @@ def write(out, name, fps, frames, detector):
             if visible >= 0.05:
                 gt.append(f"{count},{identity},{x:.2f},{y:.2f},{w:.2f},{h:.2f},1,-1,-1,-1")
         for x, y, w, h, confidence in detector.see(truth):
+            if raw and confidence < RAW_THRESHOLD:
+                continue
+            if raw:
+                confidence *= 100
             det.append(f"{count},-1,{x:.2f},{y:.2f},{w:.2f},{h:.2f},{confidence:.4f},-1,-1,-1")
     (folder / "gt.txt").write_text("\n".join(gt) + "\n")
     (folder / "det.txt").write_text("\n".join(det) + "\n")
     (folder / "seqinfo.ini").write_text(f"[Sequence]\nname={name}\nframeRate={fps}\nseqLength={count}\n")
 
+
+# A detector that gives no probabilities is run at the threshold where it finds about as much as it makes up.
+RAW_THRESHOLD = 0.4
 
 # people, camera height (m), focal length (px), nearest and farthest (m), pan (degrees/s), frames/s, seconds, detector
 SCENES = {
@@ -335,18 +346,23 @@ def main():
     arguments.add_argument("out", type=pathlib.Path)
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--kitti", type=pathlib.Path, help="folder label/ of KITTI's tracking benchmark")
+    arguments.add_argument("--only", default="", help="only these sequences of KITTI, e.g. 0000,0004")
+    arguments.add_argument("--raw", action="store_true", help="scores that are no probabilities")
     given = arguments.parse_args()
     for index, (name, (people, height, focal, depth, pan, fps, seconds, quality)) in enumerate(SCENES.items()):
         rng = np.random.default_rng([given.seed, index])
         crowd = Crowd(rng, people, height, focal, depth, pan, fps, seconds)
         detector = Detector(rng, 1 / fps, *crowd.size, quality)
-        write(given.out, name, fps, crowd.frames(), detector)
+        write(given.out, name, fps, crowd.frames(), detector, given.raw)
+    only = set(filter(None, given.only.split(",")))
     for path in sorted(given.kitti.glob("*.txt")) if given.kitti else []:
+        if only and path.stem not in only:
+            continue
         for keep_every in (1, 2):
             fps = 10 // keep_every
             rng = np.random.default_rng([given.seed, 1000 * keep_every + int(path.stem)])
             detector = Detector(rng, 1 / fps, 1242, 375, 0.9, blur=0.6)
-            write(given.out, f"kitti-{path.stem}-{fps}", fps, kitti(path, keep_every), detector)
+            write(given.out, f"kitti-{path.stem}-{fps}", fps, kitti(path, keep_every), detector, given.raw)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Searches the tracker's settings one after another for the best scores over folders of sequences.
 
-    tune_tracker.py SCORE_TRACKER FOLDER... [--start FILE.toml] [--rounds N] [--only NAME,...]
+    tune_tracker.py SCORE_TRACKER FOLDER... [--start FILE.toml] [--rounds N] [--only NAME,...] [--margin M] [--most-loss L]
 
 SCORE_TRACKER is the built example score_tracker, FOLDERs come from tracking_scenes.py (several seeds). What is
-maximised is (HOTA + IDF1) / 2, averaged over sequences, crowds and KITTI weighing the same. Prints each improvement.
+maximised is (HOTA + IDF1) / 2, averaged over sequences, the four kinds (crowds and KITTI, with and without --raw) weighing
+the same. A value is changed only where the mean gains at least --margin and no kind loses more than --most-loss, so that
+what suits one kind is not paid for by another. Prints each improvement. With --rounds 0 it only scores.
 """
 
 import argparse
+import concurrent.futures
 import pathlib
 import re
 import subprocess
@@ -43,19 +46,25 @@ STEPS = {
 }
 
 
+def score_folder(program, folder, file):
+    text = subprocess.run([program, folder, file], check=True, capture_output=True, text=True).stdout
+    found = re.findall(r"^(\S+) +HOTA ([\d.]+) .*IDF1 ([\d.]+)", text, re.M)
+    return [(name, float(hota), float(idf1)) for name, hota, idf1 in found if name != "combined"]
+
+
 def score(program, folders, settings):
+    """What is maximised, and (HOTA, IDF1) by kind."""
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
         file.write("".join(f"{key} = {str(value).lower()}\n" for key, value in settings.items()))
         file.flush()
-        kinds = {"crowd": [], "kitti": []}
-        for folder in folders:
-            text = subprocess.run([program, folder, file.name], check=True, capture_output=True, text=True).stdout
-            for name, hota, idf1 in re.findall(r"^(\S+) +HOTA ([\d.]+) .*IDF1 ([\d.]+)", text, re.M):
-                if name != "combined":
-                    kind = "kitti" if name.startswith("kitti") else "crowd"
-                    kinds[kind].append((float(hota) + float(idf1)) / 2)
-    means = {kind: sum(values) / len(values) for kind, values in kinds.items() if values}
-    return sum(means.values()) / len(means), means
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            scored = list(pool.map(lambda folder: score_folder(program, folder, file.name), folders))
+    kinds = {}
+    for name, hota, idf1 in (row for rows in scored for row in rows):
+        kind = ("kitti" if name.startswith("kitti") else "crowd") + "-raw" * name.endswith("-raw")
+        kinds.setdefault(kind, []).append((hota, idf1))
+    means = {kind: tuple(round(sum(v) / len(v), 4) for v in zip(*values)) for kind, values in sorted(kinds.items())}
+    return sum(sum(mean) / 2 for mean in means.values()) / len(means), means
 
 
 def main():
@@ -65,7 +74,8 @@ def main():
     arguments.add_argument("--start", type=pathlib.Path)
     arguments.add_argument("--rounds", type=int, default=1)
     arguments.add_argument("--only", default="")
-    arguments.add_argument("--margin", type=float, default=1e-4, help="least improvement that counts")
+    arguments.add_argument("--margin", type=float, default=2e-3, help="least improvement that counts")
+    arguments.add_argument("--most-loss", type=float, default=1e-3, help="of any one kind")
     given = arguments.parse_args()
     settings = tomllib.loads(given.start.read_text()) if given.start else {}
     best, means = score(given.program, given.folders, settings)
@@ -78,9 +88,10 @@ def main():
                 if settings.get(name) == value:
                     continue
                 tried = {**settings, name: value}
-                found, means = score(given.program, given.folders, tried)
-                if found > best + given.margin:
-                    best, settings = found, tried
+                found, tried_means = score(given.program, given.folders, tried)
+                loss = max(sum(means[kind]) - sum(tried_means[kind]) for kind in means) / 2
+                if found >= best + given.margin and loss <= given.most_loss:
+                    best, means, settings = found, tried_means, tried
                     print(f"{best:.4f} {name} = {value}  {means}", flush=True)
         if best - before < 5e-4:
             break

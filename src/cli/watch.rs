@@ -205,7 +205,9 @@ fn describe(text: &mut String, site: &str, name: &str, camera: &Camera) -> std::
             if let Some(latency) = latency {
                 write!(text, "  {:.0} ms (95 %)", latency.p95_s * 1e3)?;
             }
-            let drops: u64 = status.drops.iter().map(|drop| drop.count).sum();
+            // What nobody listened to is no loss.
+            let lost = status.drops.iter().filter(|drop| drop.name != "unheard");
+            let drops: u64 = lost.map(|drop| drop.count).sum();
             write!(text, "  {drops} drops")?;
             if !status.message.is_empty() {
                 write!(text, "  {}", status.message)?;

@@ -27,12 +27,14 @@ impl<T> NewestQueue<T> {
         }
     }
 
-    /// Puts an item in; when the queue is full the oldest is dropped and counted. Never blocks.
-    pub fn push(&self, item: T) {
-        if self.items.force_push(item).is_some() {
+    /// Puts an item in; when the queue is full the oldest is counted as dropped and given back. Never blocks.
+    pub fn push(&self, item: T) -> Option<T> {
+        let given_up = self.items.force_push(item);
+        if given_up.is_some() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
         self.wake();
+        given_up
     }
 
     /// Takes the oldest item.

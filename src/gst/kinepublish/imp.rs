@@ -187,6 +187,11 @@ impl ObjectImpl for KinePublish {
                     "Dropped",
                     "Frames dropped since the publisher started because the network was slower than the stream",
                 ),
+                counter(
+                    "network-dropped",
+                    "Dropped by the network",
+                    "Messages that zenoh dropped since its session was opened because a subscriber or router did not keep up; stays 0 where zenoh-config leaves the admin space off",
+                ),
             ]
         });
         &PROPERTIES
@@ -226,6 +231,7 @@ impl ObjectImpl for KinePublish {
             "processed" => count(Publisher::frames),
             "published" => count(Publisher::published),
             "dropped" => count(Publisher::dropped),
+            "network-dropped" => count(|publisher| publisher.network_dropped().unwrap_or(0)),
             _ => pspec.default_value().clone(),
         }
     }

@@ -200,7 +200,10 @@ impl CameraPipeline {
                     counters.source_dropped += count(&element, "dropped");
                     counters.reconnects += count(&element, "reconnects");
                 }
-                Some("kinepublish") => counters.publish_dropped += count(&element, "dropped"),
+                Some("kinepublish") => {
+                    counters.publish_dropped += count(&element, "dropped");
+                    counters.network_dropped += count(&element, "network-dropped");
+                }
                 Some(name) if name.starts_with("kine") => {
                     counters.stage_dropped += count(&element, "dropped");
                     counters.late += count(&element, "late");

@@ -190,6 +190,8 @@ pub struct Counters {
     pub late: u64,
     /// Frames that the publisher dropped because the network was slower.
     pub publish_dropped: u64,
+    /// Messages that zenoh dropped because a subscriber or router did not keep up.
+    pub network_dropped: u64,
     /// Times that the source came back.
     pub reconnects: u64,
     /// What ended the camera, if it failed.
@@ -217,6 +219,9 @@ pub struct CameraReport {
     pub stage_drops: u64,
     /// Of these: left the pipeline but not this machine, because the network was slower.
     pub publish_drops: u64,
+    /// Messages, not frames: zenoh dropped them because a subscriber or router did not keep up. Of the whole session, which
+    /// cameras share.
+    pub network_drops: u64,
     /// Frames with predicted results, because they were late.
     pub late: u64,
     /// Times that the source came back.
@@ -313,6 +318,7 @@ fn camera_report(name: &str, measured: &Measured, counters: &Counters) -> Camera
         source_drops: counters.source_dropped,
         stage_drops: counters.stage_dropped,
         publish_drops: counters.publish_dropped,
+        network_drops: counters.network_dropped,
         late: counters.late,
         reconnects: counters.reconnects,
         capture_clock: match measured.clock {

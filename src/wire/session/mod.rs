@@ -2,6 +2,7 @@
 //! under it touch zenoh.
 
 mod client;
+mod network;
 mod publisher;
 mod queries;
 
@@ -84,6 +85,17 @@ pub enum SessionError {
 }
 
 impl SessionSettings {
+    /// Zenoh's configuration for a publisher. It has the admin space on, where its drops are counted, unless a file says what
+    /// the session has.
+    fn to_publisher_config(&self) -> Result<zenoh::Config, SessionError> {
+        if self.config.is_some() {
+            return self.to_config();
+        }
+        let mut settings = self.clone();
+        settings.cfg.insert(0, "adminspace/enabled:true".to_owned());
+        settings.to_config()
+    }
+
     /// Zenoh's configuration: the file's, then the settings.
     fn to_config(&self) -> Result<zenoh::Config, SessionError> {
         let mut config = match &self.config {

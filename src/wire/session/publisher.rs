@@ -4,7 +4,7 @@
 //! subscribes to `tracks`, frames are not encoded one by one; the newest is, once a second, so that a late joiner finds
 //! a recent state in the cache.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,6 +17,7 @@ use zenoh_ext::{
     AdvancedPublisher, AdvancedPublisherBuilderExt, CacheConfig, MissDetectionConfig, RepliesConfig, z_serialize,
 };
 
+use super::network::NetworkDrops;
 use super::queries::{self, Job, Services};
 use super::{SessionError, SessionSettings, open_shared, refused, zenoh_encoding};
 use crate::frame::FrameTime;
@@ -32,8 +33,8 @@ use crate::wire::queue::NewestQueue;
 /// Frames that wait for the publisher's thread: half a second at 30 frames a second.
 const FRAMES_WAITING: usize = 16;
 
-/// Answers that wait for the publisher's thread.
-const ANSWERS_WAITING: usize = 256;
+/// Hand-overs of answers that wait for the publisher's thread.
+const ANSWERS_WAITING: usize = 64;
 
 /// Answers kept for late joiners.
 const ANSWERS_CACHED: usize = 16;
@@ -82,11 +83,12 @@ struct Frame {
     arrived: Instant,
 }
 
-/// An answer on its way to the network, with the time of the frame that it came with.
+/// Answers on their way to the network, with the time of the frame that they came with. They stay together, so that an ask
+/// about several objects gets one reply.
 #[derive(Clone, Debug)]
 struct Said {
     time: FrameTime,
-    answer: Arc<Answer>,
+    answers: Vec<Arc<Answer>>,
 }
 
 /// What the caller, the publisher's thread and the queries' threads share.
@@ -99,9 +101,13 @@ pub(super) struct Shared {
     pub asks_waiting: AtomicUsize,
     pub stop: AtomicBool,
     /// Queries refused because too many were waiting.
-    pub queries_dropped: std::sync::atomic::AtomicU64,
+    pub queries_dropped: AtomicU64,
     frames: NewestQueue<Frame>,
     answers: NewestQueue<Said>,
+    answers_dropped: AtomicU64,
+    /// Frames that were not encoded because nobody subscribed.
+    unheard: AtomicU64,
+    network: NetworkDrops,
     newest: Mutex<Option<Frame>>,
 }
 
@@ -112,13 +118,16 @@ impl Shared {
         newest.as_ref().map(|frame| (frame.seq, frame.results.clone()))
     }
 
-    /// What the publisher itself has dropped.
-    pub fn drops(&self) -> [(&'static str, u64); 3] {
-        [
+    /// What the publisher itself has dropped, and what zenoh has, where that is known.
+    pub fn drops(&self) -> Vec<(&'static str, u64)> {
+        let mut drops = vec![
             ("publish_queue", self.frames.dropped()),
-            ("answer_queue", self.answers.dropped()),
+            ("answer_queue", self.answers_dropped.load(Ordering::Relaxed)),
             ("query_queue", self.queries_dropped.load(Ordering::Relaxed)),
-        ]
+            ("unheard", self.unheard.load(Ordering::Relaxed)),
+        ];
+        drops.extend(self.network.count().map(|count| ("network", count)));
+        drops
     }
 
     /// Header of a message that is written now.
@@ -140,7 +149,7 @@ impl Publisher {
     /// its router is there; until then the newest frame and status wait.
     pub fn start(settings: &PublisherSettings, services: Services) -> Result<Self, SessionError> {
         let keys = Keys::new(&settings.site, &settings.camera)?;
-        let config = settings.session.to_config()?;
+        let config = settings.session.to_publisher_config()?;
         let session = match config.mode() {
             Some(WhatAmI::Client) => None,
             _ => Some(open_shared(config.clone())?),
@@ -151,9 +160,12 @@ impl Publisher {
             monitor: Monitor::new(),
             asks_waiting: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
-            queries_dropped: std::sync::atomic::AtomicU64::new(0),
+            queries_dropped: AtomicU64::new(0),
             frames: NewestQueue::new(FRAMES_WAITING),
             answers: NewestQueue::new(ANSWERS_WAITING),
+            answers_dropped: AtomicU64::new(0),
+            unheard: AtomicU64::new(0),
+            network: NetworkDrops::default(),
             newest: Mutex::new(None),
         });
         let (done, finished) = bounded::<()>(0);
@@ -199,11 +211,13 @@ impl Publisher {
     }
 
     fn push_answers(&self, time: FrameTime, answers: &[Arc<Answer>]) {
-        for answer in answers {
-            self.shared.answers.push(Said {
-                time,
-                answer: answer.clone(),
-            });
+        if answers.is_empty() {
+            return;
+        }
+        let answers = answers.to_vec();
+        if let Some(given_up) = self.shared.answers.push(Said { time, answers }) {
+            let count = given_up.answers.len() as u64;
+            self.shared.answers_dropped.fetch_add(count, Ordering::Relaxed);
         }
     }
 
@@ -231,6 +245,17 @@ impl Publisher {
     /// Frames dropped because the publisher was behind.
     pub fn dropped(&self) -> u64 {
         self.shared.frames.dropped()
+    }
+
+    /// What was dropped so far, by where: the names and numbers of `drops` in `status`.
+    pub fn drops(&self) -> Vec<(&'static str, u64)> {
+        self.shared.drops()
+    }
+
+    /// Messages that zenoh itself dropped because a subscriber or router did not keep up, since its session was opened; `None`
+    /// where the session has no admin space. Cameras that share a session share the number.
+    pub fn network_dropped(&self) -> Option<u64> {
+        self.shared.network.count()
     }
 
     /// The newest results that were handed over.
@@ -369,8 +394,10 @@ fn serve(shared: &Arc<Shared>, session: &zenoh::Session, services: Services) -> 
         .map_err(refused(format!("a liveliness token on {base}")))?;
     tracing::info!(keys = base, encoding = %shared.encoding, "publishing");
 
+    shared.network.look(session);
     Loop {
         shared,
+        session,
         tracks,
         answers,
         status,
@@ -390,6 +417,7 @@ fn serve(shared: &Arc<Shared>, session: &zenoh::Session, services: Services) -> 
 /// The publisher's thread.
 struct Loop<'a> {
     shared: &'a Arc<Shared>,
+    session: &'a zenoh::Session,
     tracks: Outlet<'a>,
     answers: Outlet<'a>,
     status: Outlet<'a>,
@@ -436,7 +464,9 @@ impl Loop<'_> {
             self.arrived_before.replace(frame.arrived),
         );
         *self.shared.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(frame.clone());
-        self.waiting = Some(frame);
+        if self.waiting.replace(frame).is_some() {
+            self.shared.unheard.fetch_add(1, Ordering::Relaxed);
+        }
         if self.heard.load(Ordering::Relaxed) {
             self.send_waiting();
         }
@@ -461,12 +491,14 @@ impl Loop<'_> {
 
     fn send_answers(&mut self) {
         let mut said = Vec::new();
-        while let Some(Said { time, answer }) = self.shared.answers.pop() {
-            self.answers.put_next(self.shared, time, |header| proto::Answer {
-                header: Some(header),
-                ..messages::answer(&answer)
-            });
-            said.push(answer);
+        while let Some(Said { time, answers }) = self.shared.answers.pop() {
+            for answer in &answers {
+                self.answers.put_next(self.shared, time, |header| proto::Answer {
+                    header: Some(header),
+                    ..messages::answer(answer)
+                });
+            }
+            said.extend(answers);
         }
         if !said.is_empty()
             && self.shared.asks_waiting.load(Ordering::Acquire) > 0
@@ -492,6 +524,7 @@ impl Loop<'_> {
             header: Some(header),
             ..message
         });
+        self.shared.network.look(self.session);
     }
 }
 
