@@ -69,7 +69,7 @@ pub(super) fn build(settings: &WorldSettings) -> Parts {
                 size,
                 look: random.random(),
                 base_in_world: Point3::new(random.random_range(8.0..35.0), random.random_range(-12.0..12.0), 0.0),
-                yaw_rad: random.random_range(0.0..6.28),
+                yaw_rad: random.random_range(0.0..std::f64::consts::TAU),
                 velocity_in_world_mps: Vector3::zeros(),
                 articulation: Articulation {
                     swing: 0.5,
