@@ -8,8 +8,10 @@ mod kitti;
 mod perturbation;
 mod scene;
 mod scores;
+pub(crate) mod windows;
 
 pub use kitti::load_kitti;
 pub use perturbation::NoiseSettings;
 pub use scene::{DatasetError, Group, Scene, SceneFrame, TrueObject};
-pub use scores::{GroupScore, Report, StateScores, evaluate};
+pub use scores::{Report, evaluate};
+pub use windows::{GroupScore, StateScores};
