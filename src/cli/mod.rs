@@ -5,6 +5,7 @@ mod doctor;
 mod eval;
 mod network;
 mod run;
+mod sim;
 mod watch;
 
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ enum Command {
     Run(run::Args),
     Watch(watch::Args),
     Ask(ask::Args),
+    Sim(sim::Args),
     Eval(eval::Args),
     Doctor(doctor::Args),
 }
@@ -50,6 +52,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(args),
         Command::Watch(args) => watch::run(args),
         Command::Ask(args) => return ask::run(args),
+        Command::Sim(args) => sim::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Doctor(args) => doctor::run(args),
     }?;

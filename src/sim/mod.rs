@@ -10,7 +10,10 @@
 mod actor;
 mod environment;
 pub mod render;
+pub mod samples;
 pub mod scenes;
+pub mod timing;
+pub mod truth;
 mod world;
 
 pub use actor::{Actor, ActorClass, Articulation, Size};
