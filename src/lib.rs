@@ -6,6 +6,7 @@
 //! ([`wire`]). `ARCHITECTURE.md` shows the way through the house.
 
 pub mod camera;
+pub mod datasets;
 pub mod detection;
 pub mod frame;
 pub mod kinematics;

@@ -13,6 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["settings"],
     &["camera"],
     &["kinematics"],
+    &["datasets"],
     &["sim"],
     &["perception"],
     &["tracking"],

@@ -3,8 +3,9 @@
 
 use std::path::PathBuf;
 
+use kinestream::datasets::{self, DataSource};
 use kinestream::motion::MotionSettings;
-use kinestream::motion::evaluation::{NoiseSettings, Report, evaluate, load_kitti};
+use kinestream::motion::evaluation::{NoiseSettings, Report, Scene, evaluate};
 
 /// The data set's folder, where there is one.
 fn kitti() -> Option<PathBuf> {
@@ -20,7 +21,10 @@ fn kitti() -> Option<PathBuf> {
 }
 
 fn report(memory_s: f64) -> Option<Report> {
-    let scenes = load_kitti(&kitti()?, 0, 11).unwrap();
+    let recordings = datasets::open(DataSource::Kitti, &kitti()?).unwrap().range(0, 11);
+    let scenes: Vec<Scene> = recordings
+        .flat_map(|recording| Scene::from_recording(&recording.unwrap()))
+        .collect();
     let noise = NoiseSettings {
         range: 0.10,
         lateral: 0.02,
@@ -70,8 +74,9 @@ fn noise_with_a_memory_of_a_second() {
 
 #[test]
 fn a_missing_folder_is_named() {
-    let error = load_kitti(&PathBuf::from("no/such/folder"), 0, 0)
-        .unwrap_err()
+    let error = datasets::open(DataSource::Kitti, &PathBuf::from("no/such/folder"))
+        .err()
+        .unwrap()
         .to_string();
     assert!(error.contains("no/such/folder"), "{error}");
 }

@@ -4,12 +4,14 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use anyhow::ensure;
 use comfy_table::{CellAlignment, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::Format;
+use crate::datasets::{self, DataSource};
 use crate::motion::MotionSettings;
-use crate::motion::evaluation::{GroupScore, NoiseSettings, Report, Scene, evaluate, load_kitti};
+use crate::motion::evaluation::{GroupScore, NoiseSettings, Report, Scene, evaluate};
 
 /// Puts noise on a data set's true boxes and distances, estimates motion, and scores 2 s windows.
 #[derive(Debug, clap::Args)]
@@ -17,10 +19,10 @@ pub struct MotionArgs {
     /// Which data set.
     #[arg(long, value_enum)]
     dataset: Dataset,
-    /// Its folder: for KITTI tracking the one that holds label/, calib/ and oxts/.
+    /// Its folder: for KITTI tracking the one that holds label/, calib/ and oxts/, for Argoverse 2 the one that holds logs.
     #[arg(long, value_name = "DIR")]
     root: PathBuf,
-    /// Which sequences, first and last.
+    /// Which sequences, first and last: KITTI's by number, Argoverse 2's logs counted from 0 in order of their names.
     #[arg(long, value_name = "A-B", default_value = "0-11")]
     sequences: Range,
     /// Standard deviation of the distance, relative.
@@ -51,6 +53,8 @@ pub struct MotionArgs {
 enum Dataset {
     /// KITTI tracking, training sequences.
     Kitti,
+    /// Argoverse 2 sensor logs, each ring camera for itself.
+    Argoverse2,
 }
 
 /// First and last sequence.
@@ -86,9 +90,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 /// Runs `eval motion`.
 pub fn run_motion(args: MotionArgs) -> anyhow::Result<()> {
-    let scenes = match args.dataset {
-        Dataset::Kitti => load_kitti(&args.root, args.sequences.0, args.sequences.1)?,
-    };
+    let scenes = load(&args)?;
     let noise = NoiseSettings {
         range: args.range_noise,
         lateral: args.lateral_noise,
@@ -112,6 +114,28 @@ pub fn run_motion(args: MotionArgs) -> anyhow::Result<()> {
     };
     writeln!(std::io::stdout(), "{text}")?;
     Ok(())
+}
+
+fn load(args: &MotionArgs) -> anyhow::Result<Vec<Scene>> {
+    let source = match args.dataset {
+        Dataset::Kitti => DataSource::Kitti,
+        Dataset::Argoverse2 => DataSource::Argoverse2,
+    };
+    let Range(first, last) = args.sequences;
+    let mut scenes = Vec::new();
+    for recording in datasets::open(source, &args.root)?.range(first, last) {
+        let recording = recording?;
+        if recording.cameras.is_empty() {
+            tracing::warn!("{} is left out: it has no camera calibration", recording.name);
+        }
+        scenes.extend(Scene::from_recording(&recording));
+    }
+    ensure!(
+        !scenes.is_empty(),
+        "{} has no sequence with a camera between {first} and {last}",
+        args.root.display()
+    );
+    Ok(scenes)
 }
 
 fn table(report: &Report) -> Table {

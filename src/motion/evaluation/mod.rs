@@ -4,14 +4,12 @@
 //! Every object that is at least 25 pixels tall, hardly hidden and not cut by the picture's edge is observed: its box with
 //! jitter, its distance with noise along the line of sight and across it. The camera's pose is true.
 
-mod kitti;
 mod perturbation;
 mod scene;
 mod scores;
 pub(crate) mod windows;
 
-pub use kitti::load_kitti;
 pub use perturbation::NoiseSettings;
-pub use scene::{DatasetError, Group, Scene, SceneFrame, TrueObject};
+pub use scene::{Group, Scene, SceneFrame, TrueObject};
 pub use scores::{Report, evaluate};
 pub use windows::{GroupScore, StateScores};

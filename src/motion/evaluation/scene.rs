@@ -1,13 +1,19 @@
 //! A drive with known truth, whatever data set it is from.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nalgebra::{Isometry3, Point3};
-use thiserror::Error;
 
 use crate::camera::Camera;
+use crate::datasets::{CameraTrack, ObjectKind, Recording};
 use crate::detection::{BoundingBox, ClassLabel};
+
+/// What is observed: boxes at least so tall, pixels, …
+const MIN_HEIGHT_PX: f32 = 25.0;
+/// … and at most partly hidden.
+const MAX_OCCLUSION: u8 = 1;
+/// Times that differ by less are those of one frame, seconds.
+const SAME_TIME_S: f64 = 1e-4;
 
 /// Which group an object is scored in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,40 +65,63 @@ pub struct Scene {
     pub frames: Vec<SceneFrame>,
 }
 
-/// Why a data set was not read.
-#[derive(Debug, Error)]
-pub enum DatasetError {
-    /// A file cannot be read.
-    #[error("{}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// A file does not hold what was expected.
-    #[error("{}:{line}: {message}", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// Line (or row), from 1.
-        line: usize,
-        /// What was expected and found.
-        message: String,
-    },
-    /// There is nothing to read.
-    #[error("{}: {message}", path.display())]
-    Empty {
-        /// The folder.
-        path: PathBuf,
-        /// What was expected.
-        message: String,
-    },
+impl Scene {
+    /// What each camera of a recording saw: one scene a camera. Objects that do not move by themselves are left out.
+    pub fn from_recording(recording: &Recording) -> Vec<Self> {
+        let several = recording.cameras.len() > 1;
+        let name = |camera: &CameraTrack| match several {
+            true => format!("{}/{}", recording.name, camera.name),
+            false => recording.name.clone(),
+        };
+        let scenes = recording.cameras.iter().map(|camera| Self {
+            name: name(camera),
+            camera: camera.camera.clone(),
+            frames: frames(recording, camera),
+        });
+        scenes.collect()
+    }
 }
 
-pub(super) fn read(path: &Path) -> Result<String, DatasetError> {
-    std::fs::read_to_string(path).map_err(|source| DatasetError::Read {
-        path: path.to_owned(),
-        source,
-    })
+fn frames(recording: &Recording, camera: &CameraTrack) -> Vec<SceneFrame> {
+    let mut frames: Vec<SceneFrame> = camera
+        .poses
+        .iter()
+        .map(|pose| SceneFrame {
+            time_s: pose.time_s,
+            world_from_camera: pose.world_from_body,
+            objects: Vec::new(),
+        })
+        .collect();
+    for track in &recording.objects {
+        let group = match track.kind {
+            ObjectKind::Vehicle => Group::Vehicle,
+            ObjectKind::Pedestrian => Group::Pedestrian,
+            ObjectKind::OtherMoving => Group::Other,
+            ObjectKind::Still => continue,
+        };
+        for sample in &track.samples {
+            let index = frames.partition_point(|frame| frame.time_s < sample.time_s - SAME_TIME_S);
+            let Some(frame) = frames
+                .get_mut(index)
+                .filter(|frame| frame.time_s < sample.time_s + SAME_TIME_S)
+            else {
+                continue;
+            };
+            let labelled = camera.box_of(sample);
+            let observable = labelled.is_some_and(|labelled| {
+                labelled.truncation <= 0.0
+                    && labelled.occlusion <= MAX_OCCLUSION
+                    && labelled.bbox.height() >= MIN_HEIGHT_PX
+            });
+            frame.objects.push(TrueObject {
+                id: track.id,
+                class: track.class,
+                group,
+                position_in_world: sample.center_in_world,
+                bbox: labelled.map(|labelled| labelled.bbox),
+                observable: observable && sample.seen,
+            });
+        }
+    }
+    frames
 }

@@ -1,52 +1,106 @@
 //! KITTI tracking: labels with identities, camera calibration, GPS/IMU (oxts).
 //!
 //! Formats: the object-tracking development kit (labels), the raw-data development kit (oxts; `convertOxtsToPose.m` for
-//! the Mercator projection of Geiger et al., "Vision meets Robotics", 2013). Frames are 0.1 s apart.
+//! the Mercator projection of Geiger et al., "Vision meets Robotics", 2013). Frames are 0.1 s apart. The folders are
+//! `label` (or `label_02`), `calib`, `oxts` and, where there are pictures, `image_02`.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nalgebra::{Isometry3, Matrix3, Point3, Rotation3, Translation3, UnitQuaternion, Vector3};
 
-use super::scene::{DatasetError, Group, Scene, SceneFrame, TrueObject, read};
+use super::classes::classify;
+use super::error::{DatasetError, entries, read_text as read};
+use super::recording::{
+    CameraTrack, Domain, LabelSource, LabelledBox, ObjectSample, ObjectTrack, Picture, Recording, TimedPose,
+};
+use super::{DataSource, ObjectKind};
 use crate::camera::{Camera, Distortion, Intrinsics, IntrinsicsSource, Mounting, MountingSource};
-use crate::detection::{BoundingBox, ClassLabel};
+use crate::detection::BoundingBox;
 
-const FRAME_S: f64 = 0.1;
+const FRAMES_PER_S: f64 = 10.0;
 const EARTH_RADIUS_M: f64 = 6_378_137.0;
 const PICTURE: (u32, u32) = (1242, 375);
 /// Height of the colour camera over the road, metres.
 const CAMERA_HEIGHT_M: f64 = 1.65;
-/// What is observed: boxes at least so tall, pixels, …
-const MIN_HEIGHT_PX: f32 = 25.0;
-/// … and at most partly hidden.
-const MAX_OCCLUSION: i32 = 1;
+/// What has a 3D box and moves by itself.
+const CLASSES: [&str; 6] = ["Car", "Van", "Truck", "Pedestrian", "Cyclist", "Tram"];
 
-/// Reads sequences `first` to `last` below `root` (folders `label`, `calib`, `oxts`).
-pub fn load_kitti(root: &Path, first: u32, last: u32) -> Result<Vec<Scene>, DatasetError> {
-    (first..=last).map(|sequence| load_sequence(root, sequence)).collect()
+/// Names of the sequences below `root`.
+pub(super) fn names(root: &Path) -> Result<Vec<String>, DatasetError> {
+    let folder = label_folder(root);
+    let files = entries(&folder)?.into_iter();
+    let names: Vec<String> = files
+        .filter_map(|name| Some(name.strip_suffix(".txt")?.to_owned()))
+        .collect();
+    if names.is_empty() {
+        return Err(DatasetError::empty(
+            &folder,
+            "expected label files such as 0000.txt, found none",
+        ));
+    }
+    Ok(names)
 }
 
-fn load_sequence(root: &Path, sequence: u32) -> Result<Scene, DatasetError> {
-    let name = format!("{sequence:04}");
-    let file = |folder: &str| root.join(folder).join(format!("{name}.txt"));
-    let calibration = Calibration::load(&file("calib"))?;
-    let poses = load_poses(&file("oxts"))?;
-    let mut frames: Vec<SceneFrame> = poses
-        .iter()
+fn label_folder(root: &Path) -> PathBuf {
+    let official = root.join("label_02");
+    if official.is_dir() {
+        official
+    } else {
+        root.join("label")
+    }
+}
+
+/// Reads one sequence.
+pub(super) fn load(root: &Path, name: &str) -> Result<Recording, DatasetError> {
+    let file = |folder: PathBuf| folder.join(format!("{name}.txt"));
+    let calibration = Calibration::load(&file(root.join("calib")))?;
+    let ego: Vec<TimedPose> = load_poses(&file(root.join("oxts")))?
+        .into_iter()
         .enumerate()
-        .map(|(index, world_from_imu)| SceneFrame {
-            time_s: index as f64 * FRAME_S,
-            world_from_camera: world_from_imu * calibration.imu_from_camera,
-            objects: Vec::new(),
+        .map(|(frame, world_from_body)| TimedPose {
+            time_s: frame as f64 / FRAMES_PER_S,
+            world_from_body,
         })
         .collect();
-    load_labels(&file("label"), &calibration, &mut frames)?;
-    Ok(Scene {
-        name,
-        camera: Arc::new(calibration.camera),
-        frames,
+    let poses: Vec<TimedPose> = ego
+        .iter()
+        .map(|pose| TimedPose {
+            world_from_body: pose.world_from_body * calibration.imu_from_camera,
+            ..*pose
+        })
+        .collect();
+    let objects = load_labels(&file(label_folder(root)), &calibration, &poses)?;
+    Ok(Recording {
+        name: name.to_owned(),
+        source: DataSource::Kitti,
+        label_source: LabelSource::Lidar,
+        domain: Domain::Driving,
+        label_times_s: ego.iter().map(|pose| pose.time_s).collect(),
+        ego,
+        cameras: vec![CameraTrack {
+            name: "image_02".to_owned(),
+            camera: Arc::new(calibration.camera),
+            pictures: pictures(&root.join("image_02").join(name), poses.len())?,
+            poses,
+        }],
+        objects,
     })
+}
+
+fn pictures(folder: &Path, frames: usize) -> Result<Vec<Picture>, DatasetError> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let files = entries(folder)?.into_iter().filter_map(|name| {
+        let frame: usize = name.strip_suffix(".png")?.parse().ok()?;
+        (frame < frames).then(|| Picture {
+            time_s: frame as f64 / FRAMES_PER_S,
+            path: folder.join(&name),
+        })
+    });
+    Ok(files.collect())
 }
 
 struct Calibration {
@@ -155,8 +209,9 @@ fn load_poses(path: &Path) -> Result<Vec<Isometry3<f64>>, DatasetError> {
     Ok(poses)
 }
 
-fn load_labels(path: &Path, calibration: &Calibration, frames: &mut [SceneFrame]) -> Result<(), DatasetError> {
+fn load_labels(path: &Path, calibration: &Calibration, poses: &[TimedPose]) -> Result<Vec<ObjectTrack>, DatasetError> {
     let text = read(path)?;
+    let mut tracks: BTreeMap<u64, ObjectTrack> = BTreeMap::new();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let malformed = |message: String| DatasetError::Malformed {
             path: path.to_owned(),
@@ -167,44 +222,64 @@ fn load_labels(path: &Path, calibration: &Calibration, frames: &mut [SceneFrame]
         let [frame, id, class, ..] = words.as_slice() else {
             return Err(malformed(format!("expected 17 words, found {}", words.len())));
         };
-        let Some((class, group)) = class_and_group(class) else {
+        if !CLASSES.contains(class) {
             continue;
-        };
+        }
         let (Ok(frame), Ok(id)) = (frame.parse::<usize>(), id.parse::<u64>()) else {
             return Err(malformed(format!(
                 "expected a frame and an identity, found `{frame} {id}`"
             )));
         };
         let values = numbers(words[3..].iter().copied(), 14).map_err(malformed)?;
-        let count = frames.len();
-        let Some(scene_frame) = frames.get_mut(frame) else {
-            return Err(malformed(format!("frame {frame} is beyond the {count} poses")));
+        let Some(pose) = poses.get(frame) else {
+            return Err(malformed(format!("frame {frame} is beyond the {} poses", poses.len())));
         };
-        let (truncated, occluded) = (values[0], values[1]);
-        let bbox = BoundingBox::new(values[3] as f32, values[4] as f32, values[5] as f32, values[6] as f32);
-        let height_m = values[7];
-        let center = Point3::new(values[10], values[11] - 0.5 * height_m, values[12]) + calibration.camera_from_labels;
-        scene_frame.objects.push(TrueObject {
-            id,
-            class,
-            group,
-            position_in_world: scene_frame.world_from_camera * center,
-            bbox: Some(bbox),
-            observable: truncated <= 0.0 && occluded as i32 <= MAX_OCCLUSION && bbox.height() >= MIN_HEIGHT_PX,
+        let sample = sample(&values, pose, calibration);
+        let track = tracks.entry(id).or_insert_with(|| {
+            let (class, kind) = classify(class);
+            ObjectTrack {
+                id,
+                name: id.to_string(),
+                class,
+                kind,
+                samples: Vec::new(),
+            }
         });
+        if track.samples.last().is_some_and(|last| last.time_s >= sample.time_s) {
+            return Err(malformed(format!(
+                "object {id} stands twice in frame {frame}, or frames go back"
+            )));
+        }
+        debug_assert!(track.kind != ObjectKind::Still);
+        track.samples.push(sample);
     }
-    Ok(())
+    Ok(tracks.into_values().collect())
 }
 
-fn class_and_group(name: &str) -> Option<(ClassLabel, Group)> {
-    let (class, group) = match name {
-        "Car" => ("car", Group::Vehicle),
-        "Van" => ("van", Group::Vehicle),
-        "Truck" => ("truck", Group::Vehicle),
-        "Pedestrian" => ("person", Group::Pedestrian),
-        "Cyclist" => ("cyclist", Group::Other),
-        "Tram" => ("tram", Group::Other),
-        _ => return None,
-    };
-    Some((ClassLabel::new(class), group))
+/// From the numbers after the class: truncation, occlusion, alpha, the box's four edges, height, width, length, the place
+/// of the bottom's centre, and the turn about the camera's y axis.
+fn sample(values: &[f64], pose: &TimedPose, calibration: &Calibration) -> ObjectSample {
+    let world_from_camera = pose.world_from_body;
+    let (height_m, width_m, length_m) = (values[7], values[8], values[9]);
+    let center = Point3::new(values[10], values[11] - 0.5 * height_m, values[12]) + calibration.camera_from_labels;
+    // At turn 0 the object's front points along the camera's x, its left side along z, its top along −y.
+    #[rustfmt::skip]
+    let camera_from_object = Rotation3::from_matrix_unchecked(Matrix3::new(
+        1.0, 0.0,  0.0,
+        0.0, 0.0, -1.0,
+        0.0, 1.0,  0.0,
+    ));
+    let turn = Rotation3::from_axis_angle(&Vector3::y_axis(), values[13]) * camera_from_object;
+    ObjectSample {
+        time_s: pose.time_s,
+        center_in_world: world_from_camera * center,
+        world_from_object: world_from_camera.rotation * UnitQuaternion::from_rotation_matrix(&turn),
+        size_m: Some(Vector3::new(length_m, width_m, height_m)),
+        seen: true,
+        labelled_box: Some(LabelledBox {
+            bbox: BoundingBox::new(values[3] as f32, values[4] as f32, values[5] as f32, values[6] as f32),
+            truncation: values[0] as f32,
+            occlusion: values[1].clamp(0.0, 3.0) as u8,
+        }),
+    }
 }
