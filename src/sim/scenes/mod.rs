@@ -1,6 +1,21 @@
 //! The scenes, one file each: what stands where, who moves how, where the camera hangs.
 
+#![allow(dead_code)]
+
+mod bodies;
+mod court;
+mod draw;
+mod looks;
+mod optics;
 mod plaza;
+mod road;
+mod stage;
+mod street_drive;
+mod street_fixed;
+#[cfg(test)]
+mod tests;
+mod traffic;
+mod walkers;
 
 use std::fmt;
 use std::str::FromStr;
@@ -79,8 +94,9 @@ pub(super) struct Parts {
 
 pub(super) fn build(settings: &WorldSettings) -> Parts {
     match settings.scene {
-        Scene::StreetFixed | Scene::StreetDrive | Scene::Plaza | Scene::Court | Scene::Parking => {
-            plaza::build(settings)
-        }
+        Scene::StreetFixed => street_fixed::build(settings),
+        Scene::StreetDrive => street_drive::build(settings),
+        Scene::Plaza | Scene::Parking => plaza::build(settings),
+        Scene::Court => court::build(settings),
     }
 }
