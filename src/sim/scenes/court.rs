@@ -373,6 +373,8 @@ impl Play {
                     (2.0 * (index as f64 + draw.uniform(0.2..0.8)) / count as f64 - 1.0) * 0.9 * half_m.y,
                 );
                 let mut walker = Walker::new(&mut draw, id, spot, 0.0, 3.0);
+                walker.velocity_mps = along(draw.uniform(0.0..TAU)) * draw.uniform(0.0..3.0);
+                walker.yaw_rad = walker.velocity_mps.y.atan2(walker.velocity_mps.x);
                 walker.agility_mps2 = draw.uniform(4.0..5.8);
                 // Team mates share the upper half of their looks' seed, and so their colours.
                 walker.look = (kits[team] & !0xffff_ffff) | (walker.look & 0xffff_ffff);

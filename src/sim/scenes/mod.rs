@@ -1,12 +1,11 @@
 //! The scenes, one file each: what stands where, who moves how, where the camera hangs.
 
-#![allow(dead_code)]
-
 mod bodies;
 mod court;
 mod draw;
 mod looks;
 mod optics;
+mod parking;
 mod plaza;
 mod road;
 mod stage;
@@ -96,7 +95,8 @@ pub(super) fn build(settings: &WorldSettings) -> Parts {
     match settings.scene {
         Scene::StreetFixed => street_fixed::build(settings),
         Scene::StreetDrive => street_drive::build(settings),
-        Scene::Plaza | Scene::Parking => plaza::build(settings),
+        Scene::Plaza => plaza::build(settings),
         Scene::Court => court::build(settings),
+        Scene::Parking => parking::build(settings),
     }
 }

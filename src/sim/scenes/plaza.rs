@@ -134,15 +134,11 @@ fn furnish(stage: &mut Stage, draw: &mut Draw, network: &Network, depth_m: f64, 
     let storeys = draw.uniform(1.5..5.5);
     let built = draw.uniform(0.5..1.0);
     let far_m = NEAR_M + depth_m + 8.0;
-    let mut rows = vec![(Spot::new(far_m, 0.0), FRAC_PI_2, half_width_m + 12.0)];
+    let mut rows = vec![(Spot::new(far_m, 0.0), half_width_m + 12.0)];
     for side in [-1.0, 1.0] {
-        rows.push((
-            Spot::new(0.5 * far_m + 6.0, side * (half_width_m + 9.0)),
-            if side > 0.0 { PI } else { 0.0 },
-            0.5 * far_m,
-        ));
+        rows.push((Spot::new(0.5 * far_m + 6.0, side * (half_width_m + 9.0)), 0.5 * far_m));
     }
-    for (row, (origin, yaw_rad, reach_m)) in rows.into_iter().enumerate() {
+    for (row, (origin, reach_m)) in rows.into_iter().enumerate() {
         let (across, outwards) = match row {
             0 => (left_of(along(0.0)), along(0.0)),
             _ => (along(0.0), along(FRAC_PI_2) * origin.y.signum()),
@@ -164,7 +160,6 @@ fn furnish(stage: &mut Stage, draw: &mut Draw, network: &Network, depth_m: f64, 
             }
             reached_m += width_m + draw.uniform(1.0..7.0);
         }
-        let _ = yaw_rad;
     }
     // Trees, lamps, benches, bollards; off the ways.
     let things = draw.whole(4, 16);
@@ -339,8 +334,16 @@ impl Square {
         } else {
             vehicle.half_length_m()
         };
-        // No room: it stays away.
-        self.fleet.insert(vehicle, lane, s);
+        let spot = self.fleet.network.lanes[lane].spot(s);
+        let crowded = self
+            .crowd
+            .walkers
+            .iter()
+            .any(|walker| (walker.position - spot).norm() < 7.0);
+        if !crowded {
+            // No room: it stays away.
+            self.fleet.insert(vehicle, lane, s);
+        }
     }
 
     fn populate(&mut self) {
@@ -360,12 +363,7 @@ impl Square {
 impl Dynamics for Square {
     fn step(&mut self, step_s: f64) {
         self.fleet.people.clear();
-        self.fleet.people.extend(
-            self.crowd
-                .walkers
-                .iter()
-                .map(|walker| (walker.position, walker.radius_m())),
-        );
+        self.fleet.people.extend(self.crowd.walkers.iter().map(Walker::as_seen));
         self.fleet.step(step_s);
         self.fleet.remove_gone();
         self.obstacles.clear();

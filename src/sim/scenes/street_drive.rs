@@ -461,20 +461,23 @@ impl Drive {
         if self.fleet.vehicles.len() > self.vehicles {
             return;
         }
-        let lane = self.draw.below(self.fleet.network.lanes.len());
-        let length_m = self.fleet.network.lanes[lane].length_m();
-        if self.fleet.network.lanes[lane].gate.is_some() || length_m < 30.0 {
+        for _ in 0..40 {
+            let lane = self.draw.below(self.fleet.network.lanes.len());
+            let length_m = self.fleet.network.lanes[lane].length_m();
+            if self.fleet.network.lanes[lane].gate.is_some() || length_m < 30.0 {
+                continue;
+            }
+            let s = self.draw.uniform(10.0..length_m - 12.0);
+            let distance_m = (self.fleet.network.lanes[lane].spot(s) - self.own_spot).norm();
+            if distance_m < near_m || distance_m > WORLD_M - 10.0 {
+                continue;
+            }
+            let Some(id) = self.ids.next() else { return };
+            let vehicle = self.fleet.draw_vehicle(id);
+            // No room: it stays away.
+            self.fleet.insert(vehicle, lane, s);
             return;
         }
-        let s = self.draw.uniform(10.0..length_m - 12.0);
-        let distance_m = (self.fleet.network.lanes[lane].spot(s) - self.own_spot).norm();
-        if distance_m < near_m || distance_m > WORLD_M - 10.0 {
-            return;
-        }
-        let Some(id) = self.ids.next() else { return };
-        let vehicle = self.fleet.draw_vehicle(id);
-        // No room: it stays away.
-        self.fleet.insert(vehicle, lane, s);
     }
 }
 

@@ -7,6 +7,7 @@ use crate::sim::scenes::bodies;
 use crate::sim::scenes::draw::Draw;
 use crate::sim::scenes::road::Network;
 use crate::sim::scenes::stage::Spot;
+use crate::sim::scenes::walkers::Passerby;
 
 /// How far a driver looks ahead, metres.
 const HORIZON_M: f64 = 120.0;
@@ -59,14 +60,23 @@ impl Ids {
     }
 }
 
+/// Something that stands in a lane for a while.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::sim::scenes) struct Block {
+    pub(in crate::sim::scenes) lane: usize,
+    pub(in crate::sim::scenes) s: f64,
+    pub(in crate::sim::scenes) half_length_m: f64,
+}
+
 /// All vehicles of a network.
 pub(in crate::sim::scenes) struct Fleet {
     pub(in crate::sim::scenes) network: Network,
     pub(in crate::sim::scenes) vehicles: Vec<Vehicle>,
     pub(in crate::sim::scenes) lights: Vec<Option<Lights>>,
     pub(in crate::sim::scenes) crossings: Vec<CrossingUse>,
-    /// People whom drivers see in front of them: place and radius.
-    pub(in crate::sim::scenes) people: Vec<(Spot, f64)>,
+    /// People whom drivers see in front of them.
+    pub(in crate::sim::scenes) people: Vec<Passerby>,
+    pub(in crate::sim::scenes) blocks: Vec<Block>,
     pub(in crate::sim::scenes) time_s: f64,
     mix: Mix,
     draw: Draw,
@@ -81,6 +91,7 @@ impl Fleet {
             vehicles: Vec::new(),
             lights,
             people: Vec::new(),
+            blocks: Vec::new(),
             time_s: 0.0,
             mix,
             draw,
@@ -128,15 +139,30 @@ impl Fleet {
                 if gap_m < 4.0 + 1.2 * behind_mps + closing_mps * closing_mps / 3.0 {
                     return None;
                 }
-            } else if (other.spot - vehicle.spot).norm() < half_lengths_m + 3.0
-                && other.footprint().grown(0.3).overlaps(&vehicle.footprint())
-            {
+                continue;
+            }
+            let apart_m = (other.spot - vehicle.spot).norm();
+            let its_way = other.route.contains(&lane);
+            let own_way = vehicle.route.contains(&other.lane);
+            let faster_mps = if its_way { other.speed_mps } else { speed_mps };
+            let joins = (its_way || own_way) && apart_m < half_lengths_m + 5.0 + 2.5 * faster_mps;
+            if joins || apart_m < half_lengths_m + 3.0 && other.footprint().grown(0.3).overlaps(&vehicle.footprint()) {
                 return None;
             }
         }
         vehicle.speed_mps = speed_mps;
         self.vehicles.push(vehicle);
         Some(self.vehicles.len() - 1)
+    }
+
+    /// Takes in a vehicle that stands on a lane already.
+    pub(in crate::sim::scenes) fn join(&mut self, mut vehicle: Vehicle, lane: usize, s: f64) {
+        vehicle.lane = lane;
+        vehicle.s = s;
+        vehicle.route.clear();
+        self.extend_route(&mut vehicle);
+        vehicle.locate(&self.network.lanes[lane]);
+        self.vehicles.push(vehicle);
     }
 
     /// Makes sure that a vehicle knows where to go for the next lanes.
@@ -306,6 +332,17 @@ impl Fleet {
                     }
                 }
             }
+            for block in &self.blocks {
+                let its_gap_m = start_m + block.s - block.half_length_m - vehicle.half_length_m();
+                if block.lane == number && start_m + block.s > 0.0 && its_gap_m < gap_m {
+                    gap_m = its_gap_m;
+                    leader_mps = 0.0;
+                }
+            }
+            if let Some((_, s, slow_mps)) = vehicle.slow_at.filter(|(lane, _, _)| *lane == number) {
+                let left_m = (start_m + s).max(0.0);
+                desired_mps = desired_mps.min((slow_mps * slow_mps + 2.0 * 0.8 * left_m).sqrt());
+            }
             start_m += lanes[number].length_m();
             tail = vehicle.route.get(ahead).copied();
             ahead += 1;
@@ -340,17 +377,21 @@ impl Fleet {
     fn person_ahead(&self, vehicle: &Vehicle) -> Option<f64> {
         let reach_m = 3.0 + 0.3 * vehicle.speed_mps * vehicle.speed_mps + vehicle.half_length_m();
         let mut nearest: Option<f64> = None;
-        for (spot, radius_m) in &self.people {
-            let apart = spot - vehicle.spot;
-            if apart.norm_squared() > (reach_m + 2.0) * (reach_m + 2.0) {
+        for person in &self.people {
+            let apart = person.spot - vehicle.spot;
+            if apart.norm_squared() > (reach_m + 3.0) * (reach_m + 3.0) {
                 continue;
             }
             // Where the vehicle passes at that distance: the path ahead, sampled.
-            let clear_m = 0.5 * vehicle.size.width_m + radius_m + 0.35;
+            let clear_m = 0.5 * vehicle.size.width_m + person.radius_m + 0.35;
             let mut ahead_m = vehicle.half_length_m();
             while ahead_m < reach_m {
                 let (place, _) = self.place_ahead(vehicle, ahead_m);
-                if (place - spot).norm_squared() < clear_m * clear_m {
+                // Where they are now, and where they will be when the vehicle gets there.
+                let until_s = ((ahead_m - vehicle.half_length_m()) / vehicle.speed_mps.max(1.0)).min(2.0);
+                let later = person.spot + person.velocity_mps * until_s;
+                let clear = (place - person.spot).norm_squared().min((place - later).norm_squared());
+                if clear < clear_m * clear_m {
                     let free_m = (ahead_m - vehicle.half_length_m() - 0.5).max(0.0);
                     nearest = Some(nearest.map_or(free_m, |nearest| nearest.min(free_m)));
                     break;

@@ -110,6 +110,8 @@ pub(in crate::sim::scenes) struct Vehicle {
     pub(in crate::sim::scenes) grants: Vec<Grant>,
     /// Seconds until it thinks of a lane change again.
     pub(in crate::sim::scenes) settled_s: f64,
+    /// A lane, a place on it, and the speed at which it wants to pass there.
+    pub(in crate::sim::scenes) slow_at: Option<(usize, f64, f64)>,
     pub(in crate::sim::scenes) phase_rad: f64,
     // Where that is in the plane.
     pub(in crate::sim::scenes) spot: Spot,
@@ -133,6 +135,7 @@ impl Vehicle {
             route: Vec::new(),
             grants: Vec::new(),
             settled_s: 3.0,
+            slow_at: None,
             phase_rad: draw.uniform(0.0..TAU),
             spot: Spot::origin(),
             yaw_rad: 0.0,

@@ -56,9 +56,14 @@ impl Crowd {
                 walker.yaw_rad = way.y.atan2(way.x);
             }
         }
+        self.add_standing(walker, goals);
+    }
+
+    /// Adds a walker who has yet to set off.
+    pub(in crate::sim::scenes) fn add_standing(&mut self, walker: Walker, goals: impl IntoIterator<Item = Goal>) {
         self.walkers.push(walker);
         self.plans.push(Plan {
-            goals,
+            goals: goals.into_iter().collect(),
             standing_s: 0.0,
             underway_s: 0.0,
         });

@@ -28,6 +28,14 @@ const LOOK_AHEAD_S: f64 = 0.6;
 /// Fastest turn of the body, rad/s.
 const TURN_RADPS: f64 = 5.0;
 
+/// A person in front of a vehicle.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Passerby {
+    pub(super) spot: Spot,
+    pub(super) velocity_mps: Vector2<f64>,
+    pub(super) radius_m: f64,
+}
+
 /// A person on foot.
 #[derive(Clone, Debug)]
 pub(super) struct Walker {
@@ -67,6 +75,15 @@ impl Walker {
 
     pub(super) fn radius_m(&self) -> f64 {
         0.5 * self.size.width_m
+    }
+
+    /// The walker as a driver sees it.
+    pub(super) fn as_seen(&self) -> Passerby {
+        Passerby {
+            spot: self.position,
+            velocity_mps: self.velocity_mps,
+            radius_m: self.radius_m(),
+        }
     }
 
     /// The push of something with a surface at `surface`, moving at `velocity`.
@@ -111,7 +128,7 @@ impl Walker {
                 acceleration += self.push(
                     obstacle.nearest(self.position) - self.position,
                     -self.velocity_mps,
-                    self.radius_m() + 0.2,
+                    self.radius_m() + 0.3,
                 );
             }
         }
