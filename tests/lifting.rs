@@ -94,12 +94,9 @@ proptest! {
         let Some((bbox, truth)) = appearance(&view, class, x, y, yaw) else { return Ok(()) };
         let lifted = lift(&view, class, &bbox);
         let (sigmas, relative) = miss(&lifted, &truth);
-        // The worst of all yaws, not a typical one: the error is not a Gaussian one.
-        prop_assert!(sigmas < 4.5, "{sigmas} sigma, {relative} of the distance: {lifted:?}");
-        // The yaw of a long object near by is not known well: its centre may be off by half of it.
-        let range = (lifted.observation.unwrap().camera_in_world - truth).norm();
-        let half_length = 0.5 * ClassPriors::default().get(ClassLabel::new(class)).unwrap().length_m;
-        prop_assert!(relative < f64::max(0.25, half_length / range), "{relative} of the distance: {lifted:?}");
+        // The worst of all yaws, which the box does not tell.
+        prop_assert!(sigmas < 3.0, "{sigmas} sigma, {relative} of the distance: {lifted:?}");
+        prop_assert!(relative < 0.2, "{relative} of the distance: {lifted:?}");
         prop_assert!(lifted.reliability.is_reliable(), "{:?}", lifted.reliability);
     }
 

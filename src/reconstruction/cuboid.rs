@@ -3,16 +3,20 @@
 //!
 //! From above, the height of an object's box is not its height seen straight on but a mixture with its length. So the box
 //! of the class's cuboid is projected for several yaws, and for each the distance is sought at which it is as tall as the
-//! box in the picture. How wide it then would be says how likely that yaw is.
+//! box in the picture. How wide it then would be says how likely that yaw is. Where the ground is known, so does whether the
+//! cuboid stands on it there: the place is sought at which it stands and its lower edge is the box's, and the two distances
+//! should be one.
 
 use nalgebra::{Isometry3, Point2, Point3, Unit, UnitQuaternion, Vector3};
 
 use super::priors::ClassPrior;
-use crate::camera::Intrinsics;
+use crate::camera::{Intrinsics, ground_intersection};
 use crate::detection::BoundingBox;
 
 /// Yaws tried for what is clearly longer than wide, over half a turn: after that a cuboid looks the same.
 const YAWS: usize = 8;
+/// Yaws tried for what is about as long as wide, over a quarter turn.
+const YAWS_SQUARE: usize = 2;
 /// Length over width from which yaw matters.
 const LONG: f64 = 1.3;
 /// Least standard deviation of the centre across the line of sight, relative to half of the extent along it: yaws lie
@@ -21,6 +25,8 @@ const BEARING_SHARE: f64 = 0.15;
 /// Relative standard deviation of a class's length and width, for how likely a yaw is.
 const ASPECT_SIGMA: f64 = 0.15;
 const ITERATIONS: usize = 6;
+/// A place on the ground is found when the last step towards it was less than this share of its distance.
+const SETTLED: f64 = 0.02;
 
 /// Which edges of a box lie on the picture's edge: there the object may go on outside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,6 +77,52 @@ pub(super) struct CuboidFit {
     /// Half of its extent over the ground along the line of sight, metres, and the standard deviation of that.
     pub half_depth_m: f64,
     pub half_depth_sigma_m: f64,
+    /// Where it stands on the ground, when that is known.
+    pub standing: Option<Standing>,
+}
+
+/// The cuboid placed on the ground so that its lower edge is the box's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Standing {
+    /// Distance of the centre.
+    pub range_m: f64,
+    /// Relative standard deviation of the distance because the yaw is not known.
+    pub yaw_sigma: f64,
+}
+
+/// The ground that objects stand on, and how well a box's lower edge tells where.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ground {
+    /// Its height in the world.
+    pub z_in_world_m: f64,
+    /// Standard deviation of the angle under which the lower edge is seen, radians: the edge's and the camera's tilt.
+    pub angle_sigma_rad: f64,
+    /// Relative standard deviation of the camera's height.
+    pub height_sigma: f64,
+}
+
+impl Ground {
+    /// Relative change of a distance a radian of the angle under which the ground `level_m` away is seen.
+    pub fn lever(height_m: f64, level_m: f64, range_m: f64) -> f64 {
+        (level_m * level_m + height_m * height_m) / height_m / range_m
+    }
+}
+
+/// Relative standard deviations of what a box is measured by, edges alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BoxNoise {
+    pub across: f64,
+    pub down: f64,
+}
+
+/// What one yaw makes of a box.
+#[derive(Clone, Copy, Debug)]
+struct Hypothesis {
+    weight: f64,
+    log_range: f64,
+    half_depth_m: f64,
+    bearing: Unit<Vector3<f64>>,
+    log_standing: Option<f64>,
 }
 
 /// The camera as a cuboid is seen by it.
@@ -83,56 +135,97 @@ pub(super) struct Eye<'a> {
 impl Eye<'_> {
     /// The cuboid fitted to a box whose upper and lower edge are the object's. `None` where the lens or the geometry does
     /// not allow it.
-    pub fn fit(&self, bbox: &BoundingBox, prior: &ClassPrior, width_is_whole: bool, noise: f64) -> Option<CuboidFit> {
-        let count = if prior.length_m / prior.width_m > LONG { YAWS } else { 1 };
-        let mut fits = [None; YAWS];
-        let (mut weights, mut mean_log_range, mut mean_depth) = (0.0, 0.0, 0.0);
-        let mut mean_bearing = Vector3::zeros();
-        for (index, slot) in fits.iter_mut().enumerate().take(count) {
-            let yaw = std::f64::consts::PI * index as f64 / count as f64;
+    pub fn fit(
+        &self,
+        bbox: &BoundingBox,
+        prior: &ClassPrior,
+        width_is_whole: bool,
+        noise: BoxNoise,
+        ground: Option<Ground>,
+    ) -> Option<CuboidFit> {
+        let long = prior.length_m / prior.width_m > LONG;
+        let (count, turn) = if long {
+            (YAWS, std::f64::consts::PI)
+        } else {
+            (YAWS_SQUARE, std::f64::consts::FRAC_PI_2)
+        };
+        let size_sigma = prior.height_sigma_m / prior.height_m;
+        let mut hypotheses = [None; YAWS];
+        for (index, slot) in hypotheses.iter_mut().enumerate().take(count) {
+            let yaw = turn * index as f64 / count as f64;
             let Some((bearing, range_m, width_ratio)) = self.fit_at(bbox, prior, yaw) else {
                 continue;
             };
-            let weight = if width_is_whole && count > 1 {
-                let off = width_ratio.ln() / ASPECT_SIGMA.hypot(noise).hypot(prior.height_sigma_m / prior.height_m);
-                (-0.5 * off * off).exp() + 1e-3
-            } else {
-                1.0
-            };
-            let half_depth = 0.5 * (prior.length_m * yaw.cos().abs() + prior.width_m * yaw.sin());
-            let half_depth = if count == 1 {
-                0.25 * (prior.length_m + prior.width_m)
-            } else {
-                half_depth
-            };
-            weights += weight;
-            mean_log_range += weight * range_m.ln();
-            mean_depth += weight * half_depth;
-            mean_bearing += bearing.into_inner() * weight;
-            *slot = Some((weight, range_m.ln(), half_depth, bearing));
+            let standing = ground.and_then(|ground| self.stand_at(bbox, prior, yaw, &ground));
+            let mut unlikely = 0.0;
+            if width_is_whole && long {
+                unlikely += (width_ratio.ln() / ASPECT_SIGMA.hypot(noise.across).hypot(size_sigma)).powi(2);
+            }
+            if let Some((standing_m, sigma)) = standing {
+                unlikely += ((range_m / standing_m).ln() / size_sigma.hypot(noise.down).hypot(sigma)).powi(2);
+            }
+            *slot = Some(Hypothesis {
+                weight: (-0.5 * unlikely).exp() + 1e-3,
+                log_range: range_m.ln(),
+                half_depth_m: half_depth_m(prior, yaw),
+                bearing,
+                log_standing: standing.map(|(standing_m, _)| standing_m.ln()),
+            });
         }
-        if weights <= 0.0 {
-            return None;
-        }
-        mean_log_range /= weights;
-        mean_depth /= weights;
-        let mean_bearing = Unit::try_new(mean_bearing, 1e-9)?;
-        let (mut variance, mut depth_variance, mut bearing_variance) = (0.0, 0.0, 0.0);
-        for (weight, log_range, half_depth, bearing) in fits.into_iter().flatten() {
-            variance += weight * (log_range - mean_log_range).powi(2) / weights;
-            bearing_variance += weight * (bearing.into_inner() - mean_bearing.into_inner()).norm_squared() / weights;
-            depth_variance += weight * (half_depth - mean_depth).powi(2) / weights;
-        }
+        let hypotheses = || hypotheses.iter().flatten();
+        let (log_range, yaw_sigma) = spread(hypotheses().map(|h| (h.weight, h.log_range)))?;
+        let (half_depth_m, half_depth_sigma_m) = spread(hypotheses().map(|h| (h.weight, h.half_depth_m)))?;
+        let weights: f64 = hypotheses().map(|h| h.weight).sum();
+        let mean_bearing = hypotheses()
+            .map(|h| h.bearing.into_inner() * h.weight)
+            .sum::<Vector3<f64>>();
+        let bearing = Unit::try_new(mean_bearing, 1e-9)?;
+        let off = |h: &Hypothesis| (h.bearing.into_inner() - bearing.into_inner()).norm_squared();
+        let bearing_variance = hypotheses().map(|h| h.weight * off(h)).sum::<f64>() / weights;
+        // Standing is said only where every yaw can stand: a mean over some would lean to those.
+        let stands = hypotheses().all(|h| h.log_standing.is_some());
+        let standing = stands
+            .then(|| spread(hypotheses().filter_map(|h| Some((h.weight, h.log_standing?)))))
+            .flatten();
         Some(CuboidFit {
-            bearing_in_camera: mean_bearing,
+            bearing_in_camera: bearing,
             bearing_sigma_rad: bearing_variance
                 .sqrt()
-                .max(BEARING_SHARE * mean_depth / mean_log_range.exp()),
-            range_m: mean_log_range.exp(),
-            yaw_sigma: variance.sqrt(),
-            half_depth_m: mean_depth,
-            half_depth_sigma_m: depth_variance.sqrt().max(0.1 * mean_depth),
+                .max(BEARING_SHARE * half_depth_m / log_range.exp()),
+            range_m: log_range.exp(),
+            yaw_sigma,
+            half_depth_m,
+            half_depth_sigma_m: half_depth_sigma_m.max(0.1 * half_depth_m),
+            standing: standing.map(|(log_standing, yaw_sigma)| Standing {
+                range_m: log_standing.exp(),
+                yaw_sigma,
+            }),
         })
+    }
+
+    /// Distance of the centre of a cuboid that stands on the ground with its lower edge at the box's, for one yaw against
+    /// the line of sight, and the relative standard deviation of that distance. `None` where the lower edge does not show
+    /// the ground.
+    fn stand_at(&self, bbox: &BoundingBox, prior: &ClassPrior, yaw: f64, ground: &Ground) -> Option<(f64, f64)> {
+        let below = |pixel: Point2<f64>| {
+            let ray = self.intrinsics.unproject(&pixel).ok()?;
+            ground_intersection(self.world_from_camera, &ray, ground.z_in_world_m)
+        };
+        let eye = Point3::from(self.world_from_camera.translation.vector);
+        let contact = below(Point2::new(f64::from(bbox.center().0), f64::from(bbox.y1)))?;
+        let away = (contact - eye).xy().try_normalize(1e-9).unwrap_or_default();
+        let mut center = contact + away.push(0.0) * half_depth_m(prior, yaw) + Vector3::z() * (0.5 * prior.height_m);
+        let mut moved_m = f64::INFINITY;
+        for _ in 0..ITERATIONS {
+            let (low, high) = self.appearance(&self.world_from_camera.inverse_transform_point(&center), prior, yaw)?;
+            let step = contact - below(Point2::new(0.5 * (low.x + high.x), high.y))?;
+            center += step;
+            moved_m = step.norm();
+        }
+        let range_m = (center - eye).norm();
+        let (height_m, level_m) = (eye.z - ground.z_in_world_m, (contact - eye).xy().norm());
+        let sigma = (Ground::lever(height_m, level_m, range_m) * ground.angle_sigma_rad).hypot(ground.height_sigma);
+        (moved_m < SETTLED * range_m).then_some((range_m, sigma))
     }
 
     /// Direction, distance, and width of the box over the predicted width, for one yaw against the line of sight.
@@ -141,7 +234,9 @@ impl Eye<'_> {
         let target = Point2::new(f64::from(center_x), f64::from(center_y));
         let (wide, tall) = (f64::from(bbox.width()), f64::from(bbox.height()));
         let mut bearing = self.intrinsics.unproject(&target).ok()?;
-        let mut range_m = self.intrinsics.fy * prior.height_m / tall;
+        // The near side makes most of the box, so it is its distance that goes with the box's height.
+        let side_m = half_depth_m(prior, yaw);
+        let mut range_m = side_m + self.intrinsics.fy * prior.height_m / tall;
         let mut width_ratio = 1.0;
         for _ in 0..ITERATIONS {
             let center = Point3::from(bearing.into_inner() * range_m);
@@ -151,7 +246,7 @@ impl Eye<'_> {
                 return None;
             }
             width_ratio = wide / seen_wide;
-            range_m *= seen_tall / tall;
+            range_m = side_m + (range_m - side_m).max(0.0) * seen_tall / tall;
             let at = self.intrinsics.project(&center)?;
             let off = target - nalgebra::center(&low, &high);
             bearing = self.intrinsics.unproject(&(at + off)).ok()?;
@@ -181,4 +276,23 @@ impl Eye<'_> {
         }
         Some((low, high))
     }
+}
+
+/// Half of a cuboid's extent over the ground along the line of sight, metres.
+fn half_depth_m(prior: &ClassPrior, yaw: f64) -> f64 {
+    0.5 * (prior.length_m * yaw.cos().abs() + prior.width_m * yaw.sin().abs())
+}
+
+/// Mean and standard deviation of weighted values; `None` without weight.
+fn spread(weighted: impl Iterator<Item = (f64, f64)> + Clone) -> Option<(f64, f64)> {
+    let weights: f64 = weighted.clone().map(|(weight, _)| weight).sum();
+    if weights <= 0.0 {
+        return None;
+    }
+    let mean = weighted.clone().map(|(weight, value)| weight * value).sum::<f64>() / weights;
+    let variance = weighted
+        .map(|(weight, value)| weight * (value - mean).powi(2))
+        .sum::<f64>()
+        / weights;
+    Some((mean, variance.sqrt()))
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use nalgebra::{Point2, Point3, Unit, Vector3};
 
-use super::cuboid::{CuboidFit, CutEdges, Eye};
+use super::cuboid::{BoxNoise, CuboidFit, CutEdges, Eye, Ground};
 use super::observation::{CueKind, Observation, RangeCue};
 use super::priors::{ClassPrior, ClassPriors};
 use super::surface::surface_depth_m;
@@ -98,9 +98,10 @@ impl Lifter {
         let cut = CutEdges::of(bbox, width, height);
         let prior = self.priors.get(class);
         let noise = EdgeNoise::of(bbox);
-        let fit = prior
-            .filter(|_| !cut.down())
-            .and_then(|prior| eye.fit(bbox, prior, !cut.across(), noise.across));
+        let fit = prior.filter(|_| !cut.down()).and_then(|prior| {
+            let ground = prior.on_ground.then(|| noise.ground(&eye, view)).flatten();
+            eye.fit(bbox, prior, !cut.across(), noise.relative(), ground)
+        });
 
         let (x, y) = bbox.center();
         let Ok(center) = intrinsics.unproject(&Point2::new(f64::from(x), f64::from(y))) else {
@@ -171,6 +172,22 @@ impl EdgeNoise {
             down: px(tall) / tall,
         }
     }
+
+    fn relative(&self) -> BoxNoise {
+        BoxNoise {
+            across: self.across,
+            down: self.down,
+        }
+    }
+
+    /// The ground as this box's lower edge shows it.
+    fn ground(&self, eye: &Eye, view: &View) -> Option<Ground> {
+        Some(Ground {
+            z_in_world_m: view.ground_z_in_world_m?,
+            angle_sigma_rad: (self.bottom_px / eye.intrinsics.fy).hypot(view.camera.mounting_source.tilt_sigma_rad()),
+            height_sigma: view.camera.mounting_source.relative_height_sigma(),
+        })
+    }
 }
 
 fn size_cue(fit: &CuboidFit, prior: &ClassPrior, noise: &EdgeNoise) -> RangeCue {
@@ -212,23 +229,23 @@ fn ground_cue(
     let level = Vector3::new(contact.x - origin.x, contact.y - origin.y, 0.0);
     let ground_m = level.norm();
     let away = level.try_normalize(1e-9).unwrap_or_else(Vector3::zeros);
-    let (half_depth_m, half_depth_sigma_m) = match fit {
-        Some(fit) => (fit.half_depth_m, fit.half_depth_sigma_m),
+    let mean_half_depth_m = 0.25 * (prior.length_m + prior.width_m);
+    let center = contact + away * mean_half_depth_m + Vector3::z() * (0.5 * prior.height_m);
+    let toward = center.coords - origin;
+    let (range_m, yaw_sigma) = match fit.and_then(|fit| fit.standing) {
+        Some(standing) => (standing.range_m, standing.yaw_sigma),
         None => {
-            let mean = 0.25 * (prior.length_m + prior.width_m);
-            (mean, 0.25 * (prior.length_m - prior.width_m).abs().max(0.2 * mean))
+            let yaw_m = 0.25 * (prior.length_m - prior.width_m).abs().max(0.2 * mean_half_depth_m);
+            (toward.norm(), yaw_m / toward.norm())
         }
     };
-    let center = contact + away * half_depth_m + Vector3::z() * (0.5 * prior.height_m);
-    let toward = center.coords - origin;
-    let range_m = toward.norm();
-    let lever = (ground_m * ground_m + height_m * height_m) / height_m / range_m;
+    let lever = Ground::lever(height_m, ground_m, range_m);
     let tilt = view.camera.mounting_source.tilt_sigma_rad();
     let height = view.camera.mounting_source.relative_height_sigma();
     let cue = RangeCue {
         range_m,
         noise: lever * noise.bottom_px / eye.intrinsics.fy,
-        bias: (lever * tilt).hypot(height).hypot(half_depth_sigma_m / range_m),
+        bias: (lever * tilt).hypot(height).hypot(yaw_sigma),
     };
     let toward = Unit::try_new(eye.world_from_camera.rotation.inverse() * toward, 1e-9)?;
     (cue.sigma() < MAX_GROUND_SIGMA).then_some((cue, toward))
