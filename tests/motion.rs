@@ -47,6 +47,7 @@ fn observe(camera: &Isometry3<f64>, position: &Point3<f64>, noise: f64, random: 
             None,
         ],
         scale_sigma: 0.0,
+        tilt_sigma_rad: 0.0,
     }
 }
 

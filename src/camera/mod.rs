@@ -19,6 +19,10 @@ pub use mounting::{Mounting, MountingSource, ground_intersection};
 /// [`IntrinsicsSource::relative_focal_sigma`].
 pub const ASSUMED_FIELD_OF_VIEW_DEG: f64 = 70.0;
 
+/// Standard deviation of a camera's tilt when nothing is known of its mounting, radians: any tilt from level to straight down
+/// is as likely as another, so half of the variance of level motion shows as upright motion.
+pub const UNKNOWN_TILT_SIGMA_RAD: f64 = std::f64::consts::FRAC_PI_4;
+
 /// Pictures whose aspect ratios differ by more than this share are not the same picture resized. It admits the few rows
 /// that codecs pad (1088 for 1080).
 pub const ASPECT_TOLERANCE: f64 = 0.02;
@@ -102,6 +106,12 @@ impl Camera {
         self.mounting
             .unwrap_or_else(|| Mounting::level(0.0))
             .world_from_camera()
+    }
+
+    /// Standard deviation of the tilt, radians: how far the world's vertical may be off.
+    pub fn tilt_sigma_rad(&self) -> f64 {
+        self.mounting
+            .map_or(UNKNOWN_TILT_SIGMA_RAD, |_| self.mounting_source.tilt_sigma_rad())
     }
 
     /// The point of the ground (z = 0 in the world) that a pixel shows; `None` when no mounting is known, at the horizon

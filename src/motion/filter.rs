@@ -332,6 +332,7 @@ mod tests {
                 bearing_sigma_rad: SIGMA_RAD,
                 cues: [None; 3],
                 scale_sigma: 0.0,
+                tilt_sigma_rad: 0.0,
             };
             for measurement in Measurement::of(&observation, &errors) {
                 estimate.update(&estimate.innovation(&measurement), 0.0);

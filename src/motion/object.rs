@@ -63,8 +63,18 @@ impl Dynamics {
         })
     }
 
-    fn motions(&self) -> Motions {
-        let upright = if self.on_ground { UPRIGHT_SHARE } else { 1.0 };
+    /// What moves over the ground, where the world's vertical is known to `tilt_sigma_rad`, moves upright by this share of
+    /// its motion, where `share` is what the ground itself allows.
+    fn upright(&self, share: f64, tilt_sigma_rad: f64) -> f64 {
+        if self.on_ground {
+            share.hypot(tilt_sigma_rad.sin())
+        } else {
+            1.0
+        }
+    }
+
+    fn motions(&self, tilt_sigma_rad: f64) -> Motions {
+        let upright = self.upright(UPRIGHT_SHARE, tilt_sigma_rad);
         let moving = |share: f64| Motion::Moving {
             level: (share * self.acceleration_mps2).powi(2),
             upright: (share * upright * self.acceleration_mps2).powi(2),
@@ -156,8 +166,8 @@ impl MovingObject {
         let (range_m, _) = observation.range()?;
         let (position, _) = observation.position()?;
         let dynamics = Dynamics::of(prior);
-        let motions = dynamics.motions();
-        let vertical = if dynamics.on_ground { UPRIGHT_SPEED_SHARE } else { 1.0 };
+        let motions = dynamics.motions(observation.tilt_sigma_rad);
+        let vertical = dynamics.upright(UPRIGHT_SPEED_SHARE, observation.tilt_sigma_rad);
         let speed = dynamics.speed_mps;
         let estimates = std::array::from_fn(|mode| {
             let velocity_sigma = match motions[mode] {

@@ -140,6 +140,11 @@ impl Lifter {
             bearing_sigma_rad,
             cues,
             scale_sigma: camera.intrinsics_source.relative_focal_sigma().hypot(tilt_scale),
+            tilt_sigma_rad: match view.pose_source {
+                PoseSource::Static => camera.tilt_sigma_rad(),
+                // Measured frame by frame; its errors do not stay.
+                PoseSource::Visual | PoseSource::External => 0.0,
+            },
         };
         let disagree = observation.cues_disagree();
         if disagree {
@@ -204,7 +209,7 @@ fn size_cue(fit: &CuboidFit, prior: &ClassPrior, noise: &EdgeNoise) -> RangeCue 
 /// is one of scale: as an error of the object's own it would give a filter room to take a crossing car for a near one
 /// that stands. A pose that is measured frame by frame has its own tilt, whose errors do not stay.
 fn size_scale_sigma(fit: &CuboidFit, prior: &ClassPrior, view: &View) -> f64 {
-    let tilt = view.camera.mounting_source.tilt_sigma_rad() * 2.0 * fit.half_depth_m / prior.height_m;
+    let tilt = view.camera.tilt_sigma_rad() * 2.0 * fit.half_depth_m / prior.height_m;
     tilt.min(MAX_TILT_SIGMA)
 }
 

@@ -54,6 +54,9 @@ pub struct Observation {
     pub cues: [Option<RangeCue>; 3],
     /// Relative standard deviation of the scale that all objects share: an assumed focal length or camera height.
     pub scale_sigma: f64,
+    /// Standard deviation of the world's vertical, radians: an unknown tilt of the camera. Motion over the ground may then
+    /// show as motion up or down.
+    pub tilt_sigma_rad: f64,
 }
 
 impl Observation {
