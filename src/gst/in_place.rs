@@ -65,6 +65,43 @@ pub fn properties() -> Vec<glib::ParamSpec> {
     ]
 }
 
+/// What every stage answers alike, within its `impl BaseTransformImpl`: always in place, never passed through; caps, QoS and
+/// latency are those of its field `common`, an [`InPlace`]. With `{ caps }` `set_caps` too, for a stage that keeps nothing of
+/// the old size; with `{ qos }` `src_event`, for a stage that takes no events from downstream.
+macro_rules! base_transform_glue {
+    ($($part:ident),*) => {
+        const MODE: ::gst_base::subclass::BaseTransformMode = ::gst_base::subclass::BaseTransformMode::AlwaysInPlace;
+        const PASSTHROUGH_ON_SAME_CAPS: bool = false;
+        const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
+
+        fn accept_caps(&self, _direction: ::gst::PadDirection, caps: &::gst::Caps) -> bool {
+            $crate::gst::in_place::InPlace::accept_caps(&*self.obj(), caps)
+        }
+
+        fn query(&self, direction: ::gst::PadDirection, query: &mut ::gst::QueryRef) -> bool {
+            let answered = BaseTransformImplExt::parent_query(self, direction, query);
+            if answered && direction == ::gst::PadDirection::Src {
+                self.common.add_latency(query);
+            }
+            answered
+        }
+
+        $($crate::gst::in_place::base_transform_glue!(@ $part);)*
+    };
+    (@ caps) => {
+        fn set_caps(&self, incaps: &::gst::Caps, _outcaps: &::gst::Caps) -> Result<(), ::gst::LoggableError> {
+            self.common.set_caps(incaps, &CAT).map(|_| ())
+        }
+    };
+    (@ qos) => {
+        fn src_event(&self, event: ::gst::Event) -> bool {
+            self.common.src_event(&event);
+            self.parent_src_event(event)
+        }
+    };
+}
+pub(crate) use base_transform_glue;
+
 /// What happened to the stream, as told by an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamChange {
@@ -171,8 +208,9 @@ impl InPlace {
     }
 
     /// For `set_caps()`: takes the new picture size and format. True when they differ from those before.
-    pub fn set_caps(&self, caps: &::gst::Caps) -> Result<bool, glib::BoolError> {
-        let info = VideoInfo::from_caps(caps)?;
+    pub fn set_caps(&self, caps: &::gst::Caps, category: &::gst::DebugCategory) -> Result<bool, ::gst::LoggableError> {
+        let info = VideoInfo::from_caps(caps)
+            .map_err(|error| ::gst::loggable_error!(category, "caps {caps} are not raw video: {error}"))?;
         let mut state = self.state();
         state.clock.set_frame_rate(info.fps());
         let changed = state.info.as_ref().is_none_or(|old| {

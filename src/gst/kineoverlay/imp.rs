@@ -104,9 +104,7 @@ impl ElementImpl for KineOverlay {
 }
 
 impl BaseTransformImpl for KineOverlay {
-    const MODE: ::gst_base::subclass::BaseTransformMode = ::gst_base::subclass::BaseTransformMode::AlwaysInPlace;
-    const PASSTHROUGH_ON_SAME_CAPS: bool = false;
-    const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
+    in_place::base_transform_glue!(caps, qos);
 
     fn start(&self) -> Result<(), ::gst::ErrorMessage> {
         self.common.start();
@@ -114,35 +112,11 @@ impl BaseTransformImpl for KineOverlay {
         Ok(())
     }
 
-    fn accept_caps(&self, _direction: ::gst::PadDirection, caps: &::gst::Caps) -> bool {
-        InPlace::accept_caps(&*self.obj(), caps)
-    }
-
-    fn set_caps(&self, incaps: &::gst::Caps, _outcaps: &::gst::Caps) -> Result<(), ::gst::LoggableError> {
-        self.common
-            .set_caps(incaps)
-            .map(|_| ())
-            .map_err(|error| ::gst::loggable_error!(CAT, "caps {incaps} are not raw video: {error}"))
-    }
-
     fn sink_event(&self, event: ::gst::Event) -> bool {
         if self.common.sink_event(&event) == StreamChange::Flushed {
             locked(&self.overlay).reset();
         }
         self.parent_sink_event(event)
-    }
-
-    fn src_event(&self, event: ::gst::Event) -> bool {
-        self.common.src_event(&event);
-        self.parent_src_event(event)
-    }
-
-    fn query(&self, direction: ::gst::PadDirection, query: &mut ::gst::QueryRef) -> bool {
-        let answered = BaseTransformImplExt::parent_query(self, direction, query);
-        if answered && direction == ::gst::PadDirection::Src {
-            self.common.add_latency(query);
-        }
-        answered
     }
 
     fn transform_ip(&self, buffer: &mut ::gst::BufferRef) -> Result<::gst::FlowSuccess, ::gst::FlowError> {

@@ -170,9 +170,7 @@ impl ElementImpl for KineTrack {
 }
 
 impl BaseTransformImpl for KineTrack {
-    const MODE: ::gst_base::subclass::BaseTransformMode = ::gst_base::subclass::BaseTransformMode::AlwaysInPlace;
-    const PASSTHROUGH_ON_SAME_CAPS: bool = false;
-    const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
+    in_place::base_transform_glue!(qos);
 
     fn start(&self) -> Result<(), ::gst::ErrorMessage> {
         let settings = locked(&self.settings).clone();
@@ -190,17 +188,9 @@ impl BaseTransformImpl for KineTrack {
         Ok(())
     }
 
-    fn accept_caps(&self, _direction: ::gst::PadDirection, caps: &::gst::Caps) -> bool {
-        InPlace::accept_caps(&*self.obj(), caps)
-    }
-
     fn set_caps(&self, incaps: &::gst::Caps, _outcaps: &::gst::Caps) -> Result<(), ::gst::LoggableError> {
-        let changed = self
-            .common
-            .set_caps(incaps)
-            .map_err(|error| ::gst::loggable_error!(CAT, "caps {incaps} are not raw video: {error}"))?;
         // Boxes of the old size mean nothing in the new one.
-        if changed {
+        if self.common.set_caps(incaps, &CAT)? {
             self.reset();
         }
         Ok(())
@@ -212,19 +202,6 @@ impl BaseTransformImpl for KineTrack {
             StreamChange::None | StreamChange::Ended => {}
         }
         self.parent_sink_event(event)
-    }
-
-    fn src_event(&self, event: ::gst::Event) -> bool {
-        self.common.src_event(&event);
-        self.parent_src_event(event)
-    }
-
-    fn query(&self, direction: ::gst::PadDirection, query: &mut ::gst::QueryRef) -> bool {
-        let answered = BaseTransformImplExt::parent_query(self, direction, query);
-        if answered && direction == ::gst::PadDirection::Src {
-            self.common.add_latency(query);
-        }
-        answered
     }
 
     fn transform_ip(&self, buffer: &mut ::gst::BufferRef) -> Result<::gst::FlowSuccess, ::gst::FlowError> {

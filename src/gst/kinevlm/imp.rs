@@ -286,9 +286,7 @@ impl ElementImpl for KineVlm {
 }
 
 impl BaseTransformImpl for KineVlm {
-    const MODE: ::gst_base::subclass::BaseTransformMode = ::gst_base::subclass::BaseTransformMode::AlwaysInPlace;
-    const PASSTHROUGH_ON_SAME_CAPS: bool = false;
-    const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
+    in_place::base_transform_glue!(caps);
 
     fn start(&self) -> Result<(), ::gst::ErrorMessage> {
         let settings = locked(&self.settings);
@@ -328,17 +326,6 @@ impl BaseTransformImpl for KineVlm {
         Ok(())
     }
 
-    fn accept_caps(&self, _direction: ::gst::PadDirection, caps: &::gst::Caps) -> bool {
-        InPlace::accept_caps(&*self.obj(), caps)
-    }
-
-    fn set_caps(&self, incaps: &::gst::Caps, _outcaps: &::gst::Caps) -> Result<(), ::gst::LoggableError> {
-        self.common
-            .set_caps(incaps)
-            .map(|_| ())
-            .map_err(|error| ::gst::loggable_error!(CAT, "caps {incaps} are not raw video: {error}"))
-    }
-
     fn sink_event(&self, event: ::gst::Event) -> bool {
         if event.type_() == ::gst::EventType::FlushStart
             && let Some(answerer) = self.answerer()
@@ -365,14 +352,6 @@ impl BaseTransformImpl for KineVlm {
             None => answerer.ask(&ask.id, &ask.text),
         }
         true
-    }
-
-    fn query(&self, direction: ::gst::PadDirection, query: &mut ::gst::QueryRef) -> bool {
-        let answered = BaseTransformImplExt::parent_query(self, direction, query);
-        if answered && direction == ::gst::PadDirection::Src {
-            self.common.add_latency(query);
-        }
-        answered
     }
 
     fn transform_ip(&self, buffer: &mut ::gst::BufferRef) -> Result<::gst::FlowSuccess, ::gst::FlowError> {
