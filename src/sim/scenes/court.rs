@@ -73,7 +73,7 @@ pub(super) fn build(settings: &WorldSettings) -> Parts {
     let turn_rad = draw.normal(0.0, 0.15, -0.35..0.35);
     let yaw_rad = 0.4 * yaw_rad + 0.6 * to_middle.y.atan2(to_middle.x) + turn_rad;
     let height_m = draw.uniform(1.8..8.0);
-    let aim_m = (off_m + draw.uniform(0.25..0.6) * width_m).max(8.0);
+    let aim_m = (off_m + draw.uniform(0.35..0.7) * width_m).max(1.3 * height_m).max(9.0);
     let mounting = Mounting {
         height_m,
         pitch_down_rad: (height_m / aim_m).atan().min(0.7),

@@ -54,7 +54,7 @@ impl Plan {
 
     /// Depth of a row of bays across the aisle, metres.
     fn row_m(&self) -> f64 {
-        self.bay_length_m * self.bay_rad.sin() + 0.5 * self.bay_width_m * self.bay_rad.cos()
+        self.bay_length_m * self.bay_rad.sin() + self.bay_width_m * self.bay_rad.cos()
     }
 
     /// From one aisle's middle to the next's.

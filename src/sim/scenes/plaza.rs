@@ -56,7 +56,7 @@ pub(super) fn build(settings: &WorldSettings) -> Parts {
         ids: Ids::new(),
         depth_m,
         half_width_m,
-        people: draw.whole(8, 26),
+        people: draw.whole(10, 32),
         riders_s: draw.uniform(4.0..14.0),
         next_rider_s: 0.0,
         pose: mounting.world_from_camera(),
@@ -223,8 +223,8 @@ struct Square {
 impl Square {
     fn inside(&mut self) -> Spot {
         Spot::new(
-            self.draw.uniform(NEAR_M + 3.0..NEAR_M + 0.8 * self.depth_m),
-            self.draw.uniform(-0.6 * self.half_width_m..0.6 * self.half_width_m),
+            self.draw.uniform(NEAR_M + 3.0..NEAR_M + 0.65 * self.depth_m),
+            self.draw.uniform(-0.5 * self.half_width_m..0.5 * self.half_width_m),
         )
     }
 

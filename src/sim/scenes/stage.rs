@@ -76,6 +76,21 @@ impl Footprint {
         self.center + axis * forward + left_of(axis) * left
     }
 
+    /// From a spot to the nearest point of the footprint's edge if the spot lies inside.
+    pub(super) fn way_out(&self, spot: Spot) -> Option<Vector2<f64>> {
+        let (axis, left) = (along(self.yaw_rad), left_of(along(self.yaw_rad)));
+        let from_center = spot - self.center;
+        let (forward, aside) = (from_center.dot(&axis), from_center.dot(&left));
+        let (ahead_m, beside_m) = (self.half_length_m - forward.abs(), self.half_width_m - aside.abs());
+        (ahead_m >= 0.0 && beside_m >= 0.0).then(|| {
+            if ahead_m < beside_m {
+                axis * ahead_m.copysign(forward)
+            } else {
+                left * beside_m.copysign(aside)
+            }
+        })
+    }
+
     /// Distance from a spot, zero inside, metres.
     pub(super) fn distance_m(&self, spot: Spot) -> f64 {
         (self.nearest(spot) - spot).norm()

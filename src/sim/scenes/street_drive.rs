@@ -9,7 +9,7 @@ use super::draw::Draw;
 use super::road::{Lane, Network, NodeKind, Path, Roadside, Section, paint};
 use super::stage::{Footprint, Spot, Stage, along, frame_at, place};
 use super::street_fixed::{lights_of, town_road};
-use super::traffic::{Fleet, Ids, Mix, Vehicle};
+use super::traffic::{Fleet, Ids, LONG_M, Mix, Vehicle};
 use super::walkers::{Pavements, Strollers};
 use super::{looks, optics};
 use crate::camera::Mounting;
@@ -44,7 +44,7 @@ pub(super) fn build(settings: &WorldSettings) -> Parts {
             let network = town(&mut roads);
             let roadside = Roadside::draw(&mut scenery);
             let parked = paint(&mut stage, &network, &roadside, &mut scenery, &mut ids, &|_, _| true);
-            (network, Mix::town(&mut traffic), parked, traffic.whole(4, 14))
+            (network, Mix::town(&mut traffic), parked, traffic.whole(8, 22))
         }
         6 | 7 => {
             let network = ring(&mut roads, &mut stage, &mut scenery, false);
@@ -85,7 +85,7 @@ pub(super) fn build(settings: &WorldSettings) -> Parts {
         camera_from_own: mounting.world_from_camera(),
         ahead_m,
         people,
-        vehicles: traffic.whole(8, 22),
+        vehicles: traffic.whole(14, 30),
         next_s: 0.0,
         draw: traffic,
     };
@@ -472,10 +472,9 @@ impl Drive {
             if distance_m < near_m || distance_m > WORLD_M - 10.0 {
                 continue;
             }
-            let Some(id) = self.ids.next() else { return };
-            let vehicle = self.fleet.draw_vehicle(id);
+            let vehicle = self.fleet.draw_vehicle();
             // No room: it stays away.
-            self.fleet.insert(vehicle, lane, s);
+            self.fleet.admit(&mut self.ids, vehicle, lane, s);
             return;
         }
     }
@@ -492,9 +491,15 @@ impl Dynamics for Drive {
         if self.fleet.time_s >= self.next_s {
             self.next_s = self.fleet.time_s + 0.25;
             let here = self.own_spot;
-            self.fleet
-                .vehicles
-                .retain(|vehicle| vehicle.id == OWN || (vehicle.spot - here).norm() < WORLD_M);
+            let stays: Vec<bool> = (self.fleet.vehicles.iter())
+                .map(|vehicle| {
+                    let away_m = (vehicle.spot - here).norm();
+                    let stuck = vehicle.size.length_m > LONG_M && self.fleet.has_to_turn(vehicle);
+                    vehicle.id == OWN || away_m < if stuck { 90.0 } else { WORLD_M }
+                })
+                .collect();
+            let mut stays = stays.into_iter();
+            self.fleet.vehicles.retain(|_| stays.next().unwrap_or(true));
             self.strollers
                 .remove_where(&mut self.fleet, |spot| (spot - here).norm() > 120.0);
             self.let_in(WORLD_M - 35.0);

@@ -88,8 +88,8 @@ pub(super) fn build(settings: &WorldSettings) -> Parts {
     let lights = lights_of(&network, &mut traffic);
     let pavements = Pavements::new(&network);
     let mix = Mix::town(&mut traffic);
-    let arrivals_s = traffic.uniform(1.0..4.0);
-    let population = traffic.whole(6, 18);
+    let arrivals_s = traffic.uniform(0.8..3.0);
+    let population = traffic.whole(14, 50);
     let fleet = Fleet::new(network, lights, mix, traffic.fork());
     let strollers = Strollers::new(pavements, traffic.fork());
     let mut street = Street {
@@ -100,7 +100,7 @@ pub(super) fn build(settings: &WorldSettings) -> Parts {
         ids,
         world_from_site,
         pose: mounting.world_from_camera(),
-        people: traffic.whole(3, 14),
+        people: traffic.whole(6, 26),
         arrivals_s,
         next_s: 0.0,
         draw: traffic,
@@ -203,17 +203,22 @@ impl Street {
     /// Fills the street as it would be after a while.
     fn populate(&mut self, count: usize) {
         for _ in 0..count {
-            let Some(id) = self.ids.next() else { return };
-            let vehicle = self.fleet.draw_vehicle(id);
+            let vehicle = self.fleet.draw_vehicle();
             let lane = self.draw.below(self.fleet.network.lanes.len());
             let place = &self.fleet.network.lanes[lane];
             if place.section.is_none() {
                 continue;
             }
             let half_m = vehicle.half_length_m();
-            let s = self.draw.uniform(half_m..place.length_m() - half_m - 3.0);
+            // Most of them near the junction.
+            let from_node_m = self.draw.uniform(0.0..1.0).powi(2) * (place.length_m() - 2.0 * half_m - 3.0);
+            let s = if place.is_entry {
+                place.length_m() - half_m - 3.0 - from_node_m
+            } else {
+                half_m + from_node_m
+            };
             // No room: one vehicle less.
-            self.fleet.insert(vehicle, lane, s);
+            self.fleet.admit(&mut self.ids, vehicle, lane, s);
         }
         for _ in 0..self.people {
             self.strollers.add(&mut self.ids, |_| true);
@@ -228,15 +233,14 @@ impl Street {
         let entries: Vec<usize> = (0..self.fleet.network.lanes.len())
             .filter(|lane| self.fleet.network.lanes[*lane].is_entry)
             .collect();
-        if entries.is_empty() || self.fleet.vehicles.len() > 26 {
+        if entries.is_empty() || self.fleet.vehicles.len() > 30 {
             return;
         }
         let lane = entries[self.draw.below(entries.len())];
-        let Some(id) = self.ids.next() else { return };
-        let vehicle = self.fleet.draw_vehicle(id);
+        let vehicle = self.fleet.draw_vehicle();
         let s = vehicle.half_length_m();
         // No room: it stays away.
-        self.fleet.insert(vehicle, lane, s);
+        self.fleet.admit(&mut self.ids, vehicle, lane, s);
     }
 }
 
@@ -246,7 +250,7 @@ impl Dynamics for Street {
         self.fleet.step(step_s);
         self.fleet.remove_gone();
         self.let_in();
-        if self.strollers.walkers.len() < self.people && self.draw.chance(0.2 * step_s) {
+        if self.strollers.walkers.len() < self.people && self.draw.chance(0.4 * step_s) {
             let far = self.world_from_site;
             self.strollers
                 .add(&mut self.ids, |spot| (far * spot).coords.norm() > 90.0);

@@ -34,7 +34,7 @@ pub(in crate::sim::scenes) fn light(draw: &mut Draw) -> Light {
         draw.uniform(0.1..0.4)
     };
     let ambient_color = [1.0 - 0.6 * blue, 1.0 - 0.2 * blue, 1.0 + 0.4 * blue].map(|value| (ambient * value) as f32);
-    let glow = ambient * draw.uniform(1.3..2.0);
+    let glow = ambient * draw.uniform(0.8..1.7);
     let zenith = [1.0 - 1.8 * blue, 1.0 - 0.9 * blue, 1.0 + 0.3 * blue].map(|value| (glow * value * 0.8) as f32);
     let horizon = [1.0 + 0.3 * red, 1.0, 1.0 - 0.3 * red + 0.1 * blue].map(|value| (glow * value) as f32);
     let (sin, cos) = elevation_rad.sin_cos();

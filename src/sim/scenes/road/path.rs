@@ -52,7 +52,7 @@ impl Path {
         let meet = (cross.abs() > 0.17).then(|| {
             (
                 (way.x * end.y - way.y * end.x) / cross,
-                (way.y * start.x - way.x * start.y) / -cross,
+                (start.x * way.y - start.y * way.x) / cross,
             )
         });
         let (first_m, last_m) = match meet {

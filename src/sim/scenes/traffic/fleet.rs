@@ -44,6 +44,12 @@ impl Mix {
     }
 }
 
+/// Vehicles longer than this turn at junctions only where they have to: their ends would sweep the next lane.
+pub(in crate::sim::scenes) const LONG_M: f64 = 7.5;
+
+/// The number of a vehicle that has none yet.
+const UNNUMBERED: u16 = u16::MAX;
+
 /// Numbers that are given out once.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::sim::scenes) struct Ids(u16);
@@ -99,11 +105,11 @@ impl Fleet {
         }
     }
 
-    /// A vehicle of the mix.
-    pub(in crate::sim::scenes) fn draw_vehicle(&mut self, id: u16) -> Vehicle {
+    /// A vehicle of the mix, without a number yet.
+    pub(in crate::sim::scenes) fn draw_vehicle(&mut self) -> Vehicle {
         let class = self.mix.draw(&mut self.draw);
         let size = bodies::extent(class, &mut self.draw);
-        Vehicle::new(&mut self.draw, id, class, size)
+        Vehicle::new(&mut self.draw, UNNUMBERED, class, size)
     }
 
     /// Puts a vehicle on a lane at `s`, at a speed that suits the place; `None` when there is no room.
@@ -113,6 +119,9 @@ impl Fleet {
         vehicle.locate(&self.network.lanes[lane]);
         vehicle.route.clear();
         self.extend_route(&mut vehicle);
+        if vehicle.size.length_m > LONG_M && self.has_to_turn(&vehicle) {
+            return None;
+        }
         let place = &self.network.lanes[lane];
         let mut speed_mps = (place.limit_mps * vehicle.driver.eagerness).min(vehicle.driver.top_mps);
         let to_end_m = (place.length_m() - s - vehicle.half_length_m() - 2.0).max(0.0);
@@ -155,6 +164,25 @@ impl Fleet {
         Some(self.vehicles.len() - 1)
     }
 
+    /// Puts a vehicle on a lane when there is room, and gives it a number of its own.
+    pub(in crate::sim::scenes) fn admit(
+        &mut self,
+        ids: &mut Ids,
+        vehicle: Vehicle,
+        lane: usize,
+        s: f64,
+    ) -> Option<usize> {
+        let index = self.insert(vehicle, lane, s)?;
+        match ids.next() {
+            Some(id) => self.vehicles[index].id = id,
+            None => {
+                self.vehicles.pop();
+                return None;
+            }
+        }
+        Some(index)
+    }
+
     /// Takes in a vehicle that stands on a lane already.
     pub(in crate::sim::scenes) fn join(&mut self, mut vehicle: Vehicle, lane: usize, s: f64) {
         vehicle.lane = lane;
@@ -165,6 +193,14 @@ impl Fleet {
         self.vehicles.push(vehicle);
     }
 
+    /// Whether a vehicle's way turns at the next junction.
+    pub(in crate::sim::scenes) fn has_to_turn(&self, vehicle: &Vehicle) -> bool {
+        vehicle.route.first().is_some_and(|next| {
+            let lane = &self.network.lanes[*next];
+            lane.gate.is_some() && lane.turn_rad.abs() > 0.8
+        })
+    }
+
     /// Makes sure that a vehicle knows where to go for the next lanes.
     fn extend_route(&mut self, vehicle: &mut Vehicle) {
         while vehicle.route.len() < 4 {
@@ -173,7 +209,7 @@ impl Fleet {
             if next.is_empty() {
                 return;
             }
-            let long = vehicle.size.length_m > 9.0;
+            let long = vehicle.size.length_m > LONG_M;
             let weight = |lane: &usize| {
                 let turn_rad = self.network.lanes[*lane].turn_rad.abs();
                 match () {

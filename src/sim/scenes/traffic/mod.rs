@@ -8,6 +8,6 @@ mod fleet;
 mod gates;
 mod vehicle;
 
-pub(super) use fleet::{Block, Fleet, Ids, Mix};
+pub(super) use fleet::{Block, Fleet, Ids, LONG_M, Mix};
 pub(super) use gates::Lights;
 pub(super) use vehicle::Vehicle;

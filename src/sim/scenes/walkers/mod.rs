@@ -124,12 +124,35 @@ impl Walker {
         }
         for obstacle in obstacles {
             let reach = obstacle.half_length_m + obstacle.half_width_m + 4.0;
-            if (obstacle.center - self.position).norm_squared() < reach * reach {
-                acceleration += self.push(
-                    obstacle.nearest(self.position) - self.position,
-                    -self.velocity_mps,
-                    self.radius_m() + 0.3,
-                );
+            if (obstacle.center - self.position).norm_squared() > reach * reach {
+                continue;
+            }
+            if let Some(out) = obstacle.way_out(self.position) {
+                acceleration += out.try_normalize(1e-9).unwrap_or_else(Vector2::x) * (4.0 * PUSH_MPS2);
+                continue;
+            }
+            let towards = obstacle.nearest(self.position) - self.position;
+            acceleration += self.push(towards, -self.velocity_mps, self.radius_m() + 0.3);
+        }
+        // Whatever pushes, nobody walks into something that can still be avoided by braking.
+        for obstacle in obstacles {
+            let reach = obstacle.half_length_m + obstacle.half_width_m + 1.5;
+            if (obstacle.center - self.position).norm_squared() > reach * reach {
+                continue;
+            }
+            let towards = obstacle.nearest(self.position) - self.position;
+            let distance_m = towards.norm();
+            if distance_m > 1.2 || distance_m < 1e-6 {
+                continue;
+            }
+            let towards = towards / distance_m;
+            let free_m = (distance_m - self.radius_m()).max(0.0);
+            let allowed_mps = (1.6 * self.agility_mps2 * free_m).sqrt();
+            let closing_mps = self.velocity_mps.dot(&towards);
+            let most_mps2 = (allowed_mps - closing_mps) / 0.1;
+            let closing_mps2 = acceleration.dot(&towards);
+            if closing_mps2 > most_mps2 {
+                acceleration += towards * (most_mps2 - closing_mps2);
             }
         }
         acceleration

@@ -1,12 +1,14 @@
 //! People along a street: pavements round the blocks and crossings between them.
 
+use std::f64::consts::{PI, TAU};
+
 use nalgebra::Vector2;
 
 use super::Walker;
 use crate::sim::actor::Actor;
 use crate::sim::scenes::draw::Draw;
 use crate::sim::scenes::road::Network;
-use crate::sim::scenes::stage::{Footprint, Spot, left_of};
+use crate::sim::scenes::stage::{Footprint, Spot, along, left_of};
 use crate::sim::scenes::traffic::{Fleet, Ids};
 
 /// A stretch of pavement, or a crossing.
@@ -74,7 +76,19 @@ impl Pavements {
                     pavements.link(left, right, half_width_m, Some(crossing));
                 }
                 let next = &junction.arms[(index + 1) % junction.arms.len()];
-                if let Some([_, its_right]) = corners[next.section][next.end] {
+                let Some([_, its_right]) = corners[next.section][next.end] else {
+                    continue;
+                };
+                let gap_rad = (next.yaw_rad - arm.yaw_rad).rem_euclid(TAU);
+                if gap_rad > PI + 0.2 {
+                    // Round the outside of a bend; the straight way would cross the road.
+                    let plan = &network.sections[arm.section].plan;
+                    let beyond_m = plan.half_width_m() + 0.5 * plan.pavement_m + 1.0;
+                    let outer = junction.spot + along(arm.yaw_rad + 0.5 * gap_rad) * (beyond_m / (0.5 * gap_rad).sin());
+                    let outer = pavements.corner(outer);
+                    pavements.link(left, outer, 0.4, None);
+                    pavements.link(outer, its_right, 0.4, None);
+                } else {
                     pavements.link(left, its_right, 0.6, None);
                 }
             }
