@@ -25,4 +25,6 @@ pub mod wire;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "gstreamer")]
+pub mod evaluation;
+#[cfg(feature = "gstreamer")]
 pub mod gst;

@@ -23,6 +23,7 @@ const LAYERS: &[&[&str]] = &[
     &["results"],
     &["vlm", "wire", "overlay"],
     &["gst"],
+    &["evaluation"],
     &["cli"],
 ];
 

@@ -6,6 +6,7 @@ mod distortion;
 mod file;
 mod intrinsics;
 mod mounting;
+mod write;
 
 use nalgebra::{Isometry3, Point2, Point3};
 use thiserror::Error;

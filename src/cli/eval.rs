@@ -1,5 +1,6 @@
 //! `kinestream eval`: scores results against truth.
 
+mod live;
 mod motion;
 mod tracking;
 
@@ -15,6 +16,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    Live(live::LiveArgs),
     Motion(motion::MotionArgs),
     Mot(tracking::MotArgs),
     Track(tracking::TrackArgs),
@@ -23,6 +25,7 @@ enum What {
 /// Runs the subcommand.
 pub fn run(args: Args) -> anyhow::Result<()> {
     match args.what {
+        What::Live(args) => live::run_live(args),
         What::Motion(args) => motion::run_motion(args),
         What::Mot(args) => tracking::run_mot(args),
         What::Track(args) => tracking::run_track(args),

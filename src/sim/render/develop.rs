@@ -16,6 +16,7 @@ const MAX_TAPS: usize = 12;
 pub(super) const TILE: usize = 16;
 
 const CURVE: usize = 1024;
+/// Draws of noise from which a row starts anywhere.
 const NOISE: usize = 1 << 16;
 
 /// How the image of an actor moves while the shutter is open.
@@ -37,14 +38,14 @@ pub(super) struct Developer {
 }
 
 impl Developer {
-    pub(super) fn new(imaging: &Imaging, seed: u64) -> Self {
+    pub(super) fn new(imaging: &Imaging, seed: u64, width: usize) -> Self {
         let mut random = Pcg64::seed_from_u64(seed ^ 0x6e01_5e00);
         let gamma = imaging.gamma.max(0.5);
         // Indexed by the root of the radiance: half of the curve, and evenly spaced for the eye.
         let curve = (0..CURVE)
             .map(|index| 255.0 * (index as f32 / (CURVE - 1) as f32).powf(2.0 / gamma))
             .collect();
-        let noise = (0..NOISE + 8192)
+        let noise = (0..NOISE + width)
             .map(|_| random.sample::<f32, _>(StandardNormal))
             .collect();
         Self {
@@ -61,7 +62,8 @@ impl Developer {
         if motion.iter().all(|motion| motion[0].hypot(motion[1]) < STILL_PX) {
             return;
         }
-        self.keep(planes);
+        let whole = [0, 0, lens.width, lens.height];
+        self.keep(lens, planes, whole);
         let tiles = lens.width.div_ceil(TILE);
         for y in 0..lens.height {
             for tile in 0..tiles {
@@ -85,12 +87,21 @@ impl Developer {
         if taps < 2 {
             return;
         }
-        self.keep(planes);
-        let reach = |motion: f32| (0.5 * motion.abs()).ceil() as usize;
+        let reach = |motion: f32| (0.5 * motion.abs()).ceil() as usize + 1;
         let [x0, y0, x1, y1] = streak.bounds;
         let (dx, dy) = (reach(streak.motion_px[0]), reach(streak.motion_px[1]));
-        for y in y0.saturating_sub(dy)..(y1 + dy).min(lens.height) {
-            for x in x0.saturating_sub(dx)..(x1 + dx).min(lens.width) {
+        let around = |times: usize| {
+            [
+                x0.saturating_sub(times * dx),
+                y0.saturating_sub(times * dy),
+                (x1 + times * dx).min(lens.width),
+                (y1 + times * dy).min(lens.height),
+            ]
+        };
+        self.keep(lens, planes, around(2));
+        let [x0, y0, x1, y1] = around(1);
+        for y in y0..y1 {
+            for x in x0..x1 {
                 let own = instance[y * lens.width + x] == streak.id;
                 // Over the background only what passes counts; the actor itself mixes with all it passes over.
                 self.gather(
@@ -106,9 +117,14 @@ impl Developer {
         }
     }
 
-    fn keep(&mut self, planes: &Planes) {
+    /// Keeps the radiance of a part of the picture (x0, y0, x1, y1) as it is before a blur.
+    fn keep(&mut self, lens: &Lens, planes: &Planes, [x0, y0, x1, y1]: [usize; 4]) {
         for (kept, plane) in self.scratch.iter_mut().zip(planes) {
-            kept.clone_from(plane);
+            kept.resize(plane.len(), 0.0);
+            for row in y0..y1 {
+                let run = row * lens.width + x0..row * lens.width + x1;
+                kept[run.clone()].copy_from_slice(&plane[run]);
+            }
         }
     }
 
@@ -160,14 +176,14 @@ impl Developer {
             let bytes = &mut rgb[3 * row.start..3 * row.end];
             for (channel, plane) in planes.iter().enumerate() {
                 let offset = random.random_range(0..NOISE);
-                let wraps = (0..width).zip((offset..NOISE + 8192).chain((0..NOISE).cycle()));
-                for ((x, at), value) in wraps.zip(&plane[row.clone()]) {
+                let noise = &self.noise[offset..offset + width];
+                for (x, (value, noise)) in plane[row.clone()].iter().zip(noise).enumerate() {
                     let off_x = (x as f32 - middle_x) * scale;
                     let falloff = 1.0 - vignette * 0.5 * (off_x * off_x + off_y * off_y);
                     let root = (value * falloff).clamp(0.0, 1.0).sqrt();
                     let tone = self.curve[(root * (CURVE - 1) as f32 + 0.5) as usize];
                     // The cast saturates.
-                    bytes[3 * x + channel] = (tone + sigma * self.noise[at] + 0.5) as u8;
+                    bytes[3 * x + channel] = (tone + sigma * noise + 0.5) as u8;
                 }
             }
         }

@@ -150,7 +150,7 @@ impl Renderer {
         let props = environment.props.iter();
         Self {
             patterns: Patterns::new(environment.texture_seed),
-            developer: Developer::new(&environment.imaging, environment.texture_seed),
+            developer: Developer::new(&environment.imaging, environment.texture_seed, lens.width),
             raster: Raster::default(),
             props: props.map(|prop| (mesh::origin_of(prop), mesh::of_prop(prop))).collect(),
             bodies: BTreeMap::new(),

@@ -60,6 +60,15 @@ impl Scene {
             Self::Parking => "parking",
         }
     }
+
+    /// Whether the camera of the world with this seed moves: on a car always, at a court when it pans (odd seeds).
+    pub fn camera_moves(self, seed: u64) -> bool {
+        match self {
+            Self::StreetDrive => true,
+            Self::Court => !seed.is_multiple_of(2),
+            Self::StreetFixed | Self::Plaza | Self::Parking => false,
+        }
+    }
 }
 
 impl fmt::Display for Scene {
