@@ -11,11 +11,10 @@ use crate::sim::environment::Imaging;
 /// Movements shorter than this are not blurred, pixels.
 const STILL_PX: f32 = 0.8;
 /// Most samples along a movement.
-const MAX_TAPS: usize = 12;
+const MAX_TAPS: usize = 8;
 /// Side of the squares that share one movement of the camera, pixels.
 pub(super) const TILE: usize = 16;
 
-const CURVE: usize = 1024;
 /// Draws of noise from which a row starts anywhere.
 const NOISE: usize = 1 << 16;
 
@@ -31,7 +30,8 @@ pub(super) struct Streak {
 /// Develops pictures.
 pub(super) struct Developer {
     imaging: Imaging,
-    curve: Vec<f32>,
+    bend: f32,
+    bytes: [Vec<u8>; 3],
     noise: Vec<f32>,
     scratch: Planes,
     row: Vec<f32>,
@@ -40,18 +40,17 @@ pub(super) struct Developer {
 impl Developer {
     pub(super) fn new(imaging: &Imaging, seed: u64, width: usize) -> Self {
         let mut random = Pcg64::seed_from_u64(seed ^ 0x6e01_5e00);
-        let gamma = imaging.gamma.max(0.5);
-        // Indexed by the root of the radiance: half of the curve, and evenly spaced for the eye.
-        let curve = (0..CURVE)
-            .map(|index| 255.0 * (index as f32 / (CURVE - 1) as f32).powf(2.0 / gamma))
-            .collect();
+        // The root of the radiance bent by a parabola that meets radiance^(1/gamma) at a quarter of the root.
+        let exponent = 2.0 / imaging.gamma.clamp(1.0, 4.0);
+        let bend = (0.25f32.powf(exponent - 1.0) - 1.0) / 0.75;
         let noise = (0..NOISE + width)
             .map(|_| random.sample::<f32, _>(StandardNormal))
             .collect();
         Self {
             imaging: *imaging,
-            curve,
+            bend,
             noise,
+            bytes: Default::default(),
             scratch: Planes::default(),
             row: Vec::new(),
         }
@@ -65,16 +64,16 @@ impl Developer {
         let whole = [0, 0, lens.width, lens.height];
         self.keep(lens, planes, whole);
         let tiles = lens.width.div_ceil(TILE);
-        for y in 0..lens.height {
-            for tile in 0..tiles {
-                let motion = motion[(y / TILE) * tiles + tile];
-                let taps = taps(motion);
-                if taps < 2 {
-                    continue;
-                }
-                for x in tile * TILE..((tile + 1) * TILE).min(lens.width) {
+        for (index, motion) in motion.iter().enumerate() {
+            let path = Path::new(*motion, lens.width);
+            if path.taps < 2 {
+                continue;
+            }
+            let (x0, y0) = (index % tiles * TILE, index / tiles * TILE);
+            for y in y0..(y0 + TILE).min(lens.height) {
+                for x in x0..(x0 + TILE).min(lens.width) {
                     if instance[y * lens.width + x] == 0 {
-                        self.gather(lens, x, y, motion, taps, |at| instance[at] == 0, planes);
+                        self.gather(lens, x, y, &path, |at| instance[at] == 0, planes);
                     }
                 }
             }
@@ -83,8 +82,8 @@ impl Developer {
 
     /// Blurs one actor along its own movement.
     pub(super) fn blur_actor(&mut self, lens: &Lens, streak: &Streak, instance: &[u16], planes: &mut Planes) {
-        let taps = taps(streak.motion_px);
-        if taps < 2 {
+        let path = Path::new(streak.motion_px, lens.width);
+        if path.taps < 2 {
             return;
         }
         let reach = |motion: f32| (0.5 * motion.abs()).ceil() as usize + 1;
@@ -104,15 +103,7 @@ impl Developer {
             for x in x0..x1 {
                 let own = instance[y * lens.width + x] == streak.id;
                 // Over the background only what passes counts; the actor itself mixes with all it passes over.
-                self.gather(
-                    lens,
-                    x,
-                    y,
-                    streak.motion_px,
-                    taps,
-                    |at| own || instance[at] == streak.id,
-                    planes,
-                );
+                self.gather(lens, x, y, &path, |at| own || instance[at] == streak.id, planes);
             }
         }
     }
@@ -128,33 +119,33 @@ impl Developer {
         }
     }
 
-    /// The mean over a movement centred on (x, y); samples that do not count leave the pixel's own colour.
-    #[allow(clippy::too_many_arguments)]
+    /// The mean over a movement centred on (x, y); samples that do not count, or lie outside, leave the pixel's own colour.
+    #[inline]
     fn gather(
         &self,
         lens: &Lens,
         x: usize,
         y: usize,
-        motion: [f32; 2],
-        taps: usize,
+        path: &Path,
         counts: impl Fn(usize) -> bool,
         planes: &mut Planes,
     ) {
         let own = y * lens.width + x;
+        let inside = x >= path.reach[0]
+            && x + path.reach[0] < lens.width
+            && y >= path.reach[1]
+            && y + path.reach[1] < lens.height;
+        let [red, green, blue] = &self.scratch;
         let mut sum = [0.0; 3];
-        for tap in 0..taps {
-            let share = (tap as f32 + 0.5) / taps as f32 - 0.5;
-            let clamp = |at: f32, size: usize| (at.max(0.0) as usize).min(size - 1);
-            let at_x = clamp(x as f32 + 0.5 + share * motion[0], lens.width);
-            let at_y = clamp(y as f32 + 0.5 + share * motion[1], lens.height);
-            let at = at_y * lens.width + at_x;
+        for offset in &path.offsets[..path.taps] {
+            let at = if inside { own.wrapping_add_signed(*offset) } else { own };
             let source = if counts(at) { at } else { own };
-            for (sum, plane) in sum.iter_mut().zip(&self.scratch) {
-                *sum += plane[source];
-            }
+            sum[0] += red[source];
+            sum[1] += green[source];
+            sum[2] += blue[source];
         }
         for (plane, sum) in planes.iter_mut().zip(sum) {
-            plane[own] = sum / taps as f32;
+            plane[own] = sum * path.share;
         }
     }
 
@@ -170,21 +161,28 @@ impl Developer {
         let mut random = Pcg64::seed_from_u64(frame);
         let scale = 2.0 / (width.max(height) as f32);
         let (middle_x, middle_y) = (0.5 * width as f32, 0.5 * height as f32);
+        let bend = self.bend;
         for y in 0..height {
             let off_y = (y as f32 - middle_y) * scale;
             let row = y * width..(y + 1) * width;
-            let bytes = &mut rgb[3 * row.start..3 * row.end];
-            for (channel, plane) in planes.iter().enumerate() {
+            for (plane, bytes) in planes.iter().zip(&mut self.bytes) {
+                bytes.resize(width, 0);
                 let offset = random.random_range(0..NOISE);
                 let noise = &self.noise[offset..offset + width];
-                for (x, (value, noise)) in plane[row.clone()].iter().zip(noise).enumerate() {
+                let values = plane[row.clone()].iter().zip(noise);
+                for ((x, byte), (value, noise)) in bytes.iter_mut().enumerate().zip(values) {
                     let off_x = (x as f32 - middle_x) * scale;
                     let falloff = 1.0 - vignette * 0.5 * (off_x * off_x + off_y * off_y);
                     let root = (value * falloff).clamp(0.0, 1.0).sqrt();
-                    let tone = self.curve[(root * (CURVE - 1) as f32 + 0.5) as usize];
-                    // The cast saturates.
-                    bytes[3 * x + channel] = (tone + sigma * noise + 0.5) as u8;
+                    let tone = 255.0 * root * (1.0 + bend * (1.0 - root)) + sigma * noise;
+                    // Adding 2^23 leaves the rounded number in the lowest bits.
+                    *byte = (tone.clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8;
                 }
+            }
+            let [red, green, blue] = &self.bytes;
+            let bytes = rgb[3 * row.start..3 * row.end].chunks_exact_mut(3);
+            for (((byte, red), green), blue) in bytes.zip(red).zip(green).zip(blue) {
+                byte.copy_from_slice(&[*red, *green, *blue]);
             }
         }
     }
@@ -219,11 +217,36 @@ impl Developer {
     }
 }
 
-fn taps(motion: [f32; 2]) -> usize {
-    let length = motion[0].hypot(motion[1]);
-    if length < STILL_PX {
-        0
-    } else {
-        (length.ceil() as usize + 1).min(MAX_TAPS)
+/// Where a movement passes, as steps from a pixel to the pixels along it.
+struct Path {
+    taps: usize,
+    offsets: [isize; MAX_TAPS],
+    share: f32,
+    /// Columns and rows that it reaches either way.
+    reach: [usize; 2],
+}
+
+impl Path {
+    fn new(motion: [f32; 2], width: usize) -> Self {
+        let length = motion[0].hypot(motion[1]);
+        let taps = if length < STILL_PX || !length.is_finite() {
+            0
+        } else {
+            (length.ceil() as usize + 1).min(MAX_TAPS)
+        };
+        let mut path = Self {
+            taps,
+            offsets: [0; MAX_TAPS],
+            share: 1.0 / taps.max(1) as f32,
+            reach: [0; 2],
+        };
+        for (tap, offset) in path.offsets.iter_mut().enumerate().take(taps) {
+            let along = (tap as f32 + 0.5) / taps as f32 - 0.5;
+            let [x, y] = motion.map(|motion| (along * motion).round() as isize);
+            *offset = y * width as isize + x;
+            path.reach[0] = path.reach[0].max(x.unsigned_abs());
+            path.reach[1] = path.reach[1].max(y.unsigned_abs());
+        }
+        path
     }
 }
