@@ -16,6 +16,7 @@ pub mod kinevlm;
 pub mod metadata;
 pub mod picture;
 pub mod pipeline;
+pub mod recorder;
 pub mod regions;
 pub mod rtsp_server;
 

@@ -8,6 +8,7 @@
 //! what range, stands in `docs/sim.md`.
 
 mod actor;
+mod camera;
 mod environment;
 pub mod render;
 pub mod samples;
@@ -17,6 +18,7 @@ pub mod truth;
 mod world;
 
 pub use actor::{Actor, ActorClass, Articulation, Size};
+pub use camera::SimulatedCamera;
 pub use environment::{Environment, GroundPatch, Imaging, Light, Material, Prop, Texture};
 pub use scenes::Scene;
 pub use world::{Dynamics, Snapshot, World, WorldError, WorldSettings};

@@ -1,6 +1,8 @@
 //! `kinestream sim`: worlds with known truth, as training samples, recordings and live cameras.
 
+mod render;
 mod samples;
+mod world;
 
 use std::str::FromStr;
 
@@ -16,12 +18,14 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    Render(render::RenderArgs),
     Samples(samples::SamplesArgs),
 }
 
 /// Runs the subcommand.
 pub fn run(args: Args) -> anyhow::Result<()> {
     match args.what {
+        What::Render(args) => render::run(&args),
         What::Samples(args) => samples::run(&args),
     }
 }
