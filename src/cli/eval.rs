@@ -2,6 +2,7 @@
 
 mod live;
 mod motion;
+mod stkit;
 mod tracking;
 
 use clap::Subcommand;
@@ -18,6 +19,7 @@ pub struct Args {
 enum What {
     Live(live::LiveArgs),
     Motion(motion::MotionArgs),
+    Stkit(stkit::StkitArgs),
     Mot(tracking::MotArgs),
     Track(tracking::TrackArgs),
 }
@@ -27,6 +29,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     match args.what {
         What::Live(args) => live::run_live(args),
         What::Motion(args) => motion::run_motion(args),
+        What::Stkit(args) => stkit::run_stkit(args),
         What::Mot(args) => tracking::run_mot(args),
         What::Track(args) => tracking::run_track(args),
     }

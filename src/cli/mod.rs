@@ -6,6 +6,7 @@ mod eval;
 mod network;
 mod run;
 mod sim;
+mod stkit;
 mod watch;
 
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Stkit(stkit::Args),
     Watch(watch::Args),
     Ask(ask::Args),
     Sim(sim::Args),
@@ -50,6 +52,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
         .init();
     match Cli::parse().command {
         Command::Run(args) => run::run(args),
+        Command::Stkit(args) => stkit::run(args),
         Command::Watch(args) => watch::run(args),
         Command::Ask(args) => return ask::run(args),
         Command::Sim(args) => sim::run(args),

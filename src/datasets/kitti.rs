@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nalgebra::{Isometry3, Matrix3, Point3, Rotation3, Translation3, UnitQuaternion, Vector3};
+use nalgebra::{Isometry3, Matrix3, Matrix4, Point3, Rotation3, Translation3, UnitQuaternion, Vector3};
 
 use super::classes::classify;
 use super::error::{DatasetError, entries, read_text as read};
@@ -71,7 +71,7 @@ pub(super) fn load(root: &Path, name: &str) -> Result<Recording, DatasetError> {
             ..*pose
         })
         .collect();
-    let objects = load_labels(&file(label_folder(root)), &calibration, &poses)?;
+    let objects = load_labels(&file(label_folder(root)), &calibration, &ego)?;
     Ok(Recording {
         name: name.to_owned(),
         source: DataSource::Kitti,
@@ -107,8 +107,9 @@ struct Calibration {
     camera: Camera,
     /// Pose of the left colour camera on the vehicle.
     imu_from_camera: Isometry3<f64>,
-    /// Where the labels' origin (camera 0) lies from the left colour camera.
-    camera_from_labels: Vector3<f64>,
+    /// From the labels' frame (rectified camera 0) to the vehicle's, as the matrices are given: their rotations are rounded,
+    /// and making them orthonormal would move what is far away by some micrometres.
+    imu_from_labels: Matrix4<f64>,
 }
 
 impl Calibration {
@@ -134,8 +135,15 @@ impl Calibration {
         };
         let p2 = matrix(&["P2"], 12)?;
         let rectify = matrix(&["R_rect", "R0_rect"], 9)?;
-        let camera_from_velo = rigid(&matrix(&["Tr_velo_cam", "Tr_velo_to_cam"], 12)?);
-        let velo_from_imu = rigid(&matrix(&["Tr_imu_velo", "Tr_imu_to_velo"], 12)?);
+        let velo_cam = matrix(&["Tr_velo_cam", "Tr_velo_to_cam"], 12)?;
+        let imu_velo = matrix(&["Tr_imu_velo", "Tr_imu_to_velo"], 12)?;
+        let (camera_from_velo, velo_from_imu) = (rigid(&velo_cam), rigid(&imu_velo));
+        let exact = affine(&rectify_rows(&rectify)) * affine(&velo_cam) * affine(&imu_velo);
+        let imu_from_labels = exact.try_inverse().ok_or_else(|| DatasetError::Format {
+            path: path.to_owned(),
+            message: "expected rotations in `R_rect`, `Tr_velo_cam` and `Tr_imu_velo`, found a singular matrix"
+                .to_owned(),
+        })?;
         let rectified = Isometry3::from_parts(Translation3::identity(), rotation(&Matrix3::from_row_slice(&rectify)));
         let labels_from_imu = rectified * camera_from_velo * velo_from_imu;
         let (fx, fy, cx, cy) = (p2[0], p2[5], p2[2], p2[6]);
@@ -157,9 +165,25 @@ impl Calibration {
                 mounting_source: MountingSource::Measured,
             },
             imu_from_camera: camera_from_imu.inverse(),
-            camera_from_labels,
+            imu_from_labels,
         })
     }
+}
+
+/// Three rows of four numbers, and below them 0 0 0 1.
+fn affine(rows: &[f64]) -> Matrix4<f64> {
+    Matrix4::from_fn(|row, column| match row {
+        3 => f64::from(u8::from(column == 3)),
+        _ => rows[4 * row + column],
+    })
+}
+
+/// A rotation's nine numbers as three rows of four.
+fn rectify_rows(rotation: &[f64]) -> Vec<f64> {
+    rotation
+        .chunks(3)
+        .flat_map(|row| row.iter().copied().chain([0.0]))
+        .collect()
 }
 
 fn rigid(rows: &[f64]) -> Isometry3<f64> {
@@ -259,9 +283,10 @@ fn load_labels(path: &Path, calibration: &Calibration, poses: &[TimedPose]) -> R
 /// From the numbers after the class: truncation, occlusion, alpha, the box's four edges, height, width, length, the place
 /// of the bottom's centre, and the turn about the camera's y axis.
 fn sample(values: &[f64], pose: &TimedPose, calibration: &Calibration) -> ObjectSample {
-    let world_from_camera = pose.world_from_body;
+    let world_from_imu = pose.world_from_body;
     let (height_m, width_m, length_m) = (values[7], values[8], values[9]);
-    let center = Point3::new(values[10], values[11] - 0.5 * height_m, values[12]) + calibration.camera_from_labels;
+    let center = Point3::new(values[10], values[11] - 0.5 * height_m, values[12]);
+    let center = calibration.imu_from_labels.transform_point(&center);
     // At turn 0 the object's front points along the camera's x, its left side along z, its top along −y.
     #[rustfmt::skip]
     let camera_from_object = Rotation3::from_matrix_unchecked(Matrix3::new(
@@ -272,8 +297,10 @@ fn sample(values: &[f64], pose: &TimedPose, calibration: &Calibration) -> Object
     let turn = Rotation3::from_axis_angle(&Vector3::y_axis(), values[13]) * camera_from_object;
     ObjectSample {
         time_s: pose.time_s,
-        center_in_world: world_from_camera * center,
-        world_from_object: world_from_camera.rotation * UnitQuaternion::from_rotation_matrix(&turn),
+        center_in_world: world_from_imu * center,
+        world_from_object: world_from_imu.rotation
+            * calibration.imu_from_camera.rotation
+            * UnitQuaternion::from_rotation_matrix(&turn),
         size_m: Some(Vector3::new(length_m, width_m, height_m)),
         seen: true,
         labelled_box: Some(LabelledBox {

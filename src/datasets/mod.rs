@@ -4,6 +4,10 @@
 //! |---|---|---|
 //! | [`DataSource::Kitti`] | `label/`, `calib/`, `oxts/` of KITTI tracking | labels at 10 Hz |
 //! | [`DataSource::Argoverse2`] | feather files of the sensor data set | cuboids at 10 Hz |
+//! | [`DataSource::NuScenes`] | the JSON tables | cuboids of key frames at 2 Hz |
+//! | [`DataSource::NuPlan`] | SQLite logs | boxes at 20 Hz, of which every other one is read |
+//! | [`DataSource::EgoExo4d`] | trajectories of Aria's machine-perception service, `gopro_calibs.csv` | the wearer's way |
+//! | [`DataSource::Sim`] | the nuScenes tables that our simulator writes | exact, at 2 Hz |
 //!
 //! Readers are iterators over recordings: one is in memory at a time. All positions are in a world that is gravity-aligned
 //! with z up, metres, and all times are seconds from the recording's first label. A table that is missing or broken is a
@@ -12,13 +16,21 @@
 #[cfg(feature = "datasets")]
 mod argoverse2;
 mod classes;
+mod csv;
+mod ego_exo;
 mod error;
 #[cfg(feature = "datasets")]
 mod feather;
 mod kitti;
+#[cfg(feature = "datasets")]
+mod nuplan;
+mod nuscenes;
+#[cfg(feature = "datasets")]
+mod pickle;
 mod recording;
+mod rows;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 pub use classes::ObjectKind;
@@ -35,17 +47,36 @@ pub enum DataSource {
     Kitti,
     /// Argoverse 2, sensor data set.
     Argoverse2,
+    /// nuScenes.
+    NuScenes,
+    /// nuPlan.
+    NuPlan,
+    /// Ego-Exo4D.
+    EgoExo4d,
+    /// Our simulator.
+    Sim,
 }
 
 impl DataSource {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Kitti, Self::Argoverse2];
+    pub const ALL: [Self; 6] = [
+        Self::Kitti,
+        Self::Argoverse2,
+        Self::NuScenes,
+        Self::NuPlan,
+        Self::EgoExo4d,
+        Self::Sim,
+    ];
 
     /// As it is written on the command line and in records.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Kitti => "kitti",
             Self::Argoverse2 => "argoverse2",
+            Self::NuScenes => "nuscenes",
+            Self::NuPlan => "nuplan",
+            Self::EgoExo4d => "egoexo4d",
+            Self::Sim => "sim",
         }
     }
 }
@@ -64,49 +95,91 @@ impl FromStr for DataSource {
     }
 }
 
-/// The recordings of one data set, in order of their names.
+/// The recordings of one data set, in order of their names; as an iterator it reads one after the other.
 pub struct Recordings {
+    reader: Box<dyn Reader + Send>,
     source: DataSource,
-    root: PathBuf,
-    names: std::vec::IntoIter<String>,
+    names: Vec<String>,
+    next: usize,
 }
 
-/// Looks for the recordings of `source` below `root`; they are read one by one while iterating.
+/// Reads the recordings of one data set by name.
+trait Reader {
+    fn load(&mut self, name: &str) -> Result<Recording, DatasetError>;
+}
+
+impl<F: FnMut(&str) -> Result<Recording, DatasetError>> Reader for F {
+    fn load(&mut self, name: &str) -> Result<Recording, DatasetError> {
+        self(name)
+    }
+}
+
+/// Looks for the recordings of `source` below `root`; they are read one by one.
 pub fn open(source: DataSource, root: &Path) -> Result<Recordings, DatasetError> {
-    let names = match source {
-        DataSource::Kitti => kitti::names(root)?,
+    let folder = root.to_owned();
+    let (names, reader): (Vec<String>, Box<dyn Reader + Send>) = match source {
+        DataSource::Kitti => (
+            kitti::names(root)?,
+            Box::new(move |name: &str| kitti::load(&folder, name)),
+        ),
         #[cfg(feature = "datasets")]
-        DataSource::Argoverse2 => argoverse2::names(root)?,
+        DataSource::Argoverse2 => (
+            argoverse2::names(root)?,
+            Box::new(move |name: &str| argoverse2::load(&folder, name)),
+        ),
+        #[cfg(feature = "datasets")]
+        DataSource::NuPlan => (
+            nuplan::names(root)?,
+            Box::new(move |name: &str| nuplan::load(&folder, name)),
+        ),
+        DataSource::NuScenes => {
+            let tables = nuscenes::NuScenes::load(root, source)?;
+            (tables.names(), Box::new(move |name: &str| tables.scene(name, name)))
+        }
+        DataSource::EgoExo4d => (
+            ego_exo::names(root)?,
+            Box::new(move |name: &str| ego_exo::load(&folder, name)),
+        ),
+        DataSource::Sim => (
+            nuscenes::sim_names(root)?,
+            Box::new(move |name: &str| nuscenes::load_sim(&folder, name)),
+        ),
         #[cfg(not(feature = "datasets"))]
-        DataSource::Argoverse2 => return Err(DatasetError::NotBuilt { name: source.as_str() }),
+        source => return Err(DatasetError::NotBuilt { name: source.as_str() }),
     };
     Ok(Recordings {
+        reader,
         source,
-        root: root.to_owned(),
-        names: names.into_iter(),
+        names,
+        next: 0,
     })
 }
 
 impl Recordings {
-    /// The names of those not yet read.
+    /// The names of all of them.
     pub fn names(&self) -> &[String] {
-        self.names.as_slice()
+        &self.names
     }
 
-    /// Reads only those from `first` to `last`: KITTI's sequences by their number, others counted from 0 in order of names.
-    pub fn range(self, first: u32, last: u32) -> Self {
-        let wanted = |(index, name): (usize, String)| {
-            let number = match self.source {
-                DataSource::Kitti => name.parse().ok()?,
-                _ => u32::try_from(index).ok()?,
+    /// Reads the recording at `index` of [`Recordings::names`]; `None` beyond the last.
+    pub fn load(&mut self, index: usize) -> Option<Result<Recording, DatasetError>> {
+        let name = self.names.get(index)?;
+        Some(self.reader.load(name))
+    }
+
+    /// Only those from `first` to `last`: KITTI's sequences by their number, others counted from 0 in order of names.
+    pub fn range(mut self, first: u32, last: u32) -> Self {
+        let mut index = 0;
+        let source = self.source;
+        self.names.retain(|name| {
+            let number = match source {
+                DataSource::Kitti => name.parse().ok(),
+                _ => Some(index),
             };
-            (first..=last).contains(&number).then_some(name)
-        };
-        let names: Vec<String> = self.names.enumerate().filter_map(wanted).collect();
-        Self {
-            names: names.into_iter(),
-            ..self
-        }
+            index += 1;
+            number.is_some_and(|number| (first..=last).contains(&number))
+        });
+        self
     }
 }
 
@@ -114,13 +187,7 @@ impl Iterator for Recordings {
     type Item = Result<Recording, DatasetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let name = self.names.next()?;
-        Some(match self.source {
-            DataSource::Kitti => kitti::load(&self.root, &name),
-            #[cfg(feature = "datasets")]
-            DataSource::Argoverse2 => argoverse2::load(&self.root, &name),
-            #[cfg(not(feature = "datasets"))]
-            source => Err(DatasetError::NotBuilt { name: source.as_str() }),
-        })
+        self.next += 1;
+        self.load(self.next - 1)
     }
 }

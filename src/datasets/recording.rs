@@ -252,6 +252,19 @@ impl CameraTrack {
         Some((low, high))
     }
 
+    /// Whether an object's centre is in the picture.
+    pub fn shows(&self, object: &ObjectSample) -> bool {
+        let intrinsics = &self.camera.intrinsics;
+        let pixel = pose_at(&self.poses, object.time_s).and_then(|world_from_camera| {
+            let point = world_from_camera.inverse() * object.center_in_world;
+            intrinsics.project(&point)
+        });
+        pixel.is_some_and(|pixel| {
+            (0.0..f64::from(intrinsics.width)).contains(&pixel.x)
+                && (0.0..f64::from(intrinsics.height)).contains(&pixel.y)
+        })
+    }
+
     /// The box of an object in this camera's picture: that of the data set where it gives one, else the projected cuboid.
     pub fn box_of(&self, object: &ObjectSample) -> Option<LabelledBox> {
         object.labelled_box.or_else(|| self.appearance(object))

@@ -1,3 +1,5 @@
 //! Live answering: sliding windows over the trajectories, standing questions, and the backends that answer.
 
 pub mod live;
+#[cfg(feature = "remote")]
+pub mod remote;
