@@ -251,6 +251,9 @@ fn objects(
         .collect())
 }
 
+/// Token, channel, four pickled columns, width and height.
+type CameraRow = (Vec<u8>, String, [Vec<u8>; 4], u32, u32);
+
 fn cameras(
     log: &Log,
     root: &Path,
@@ -258,7 +261,7 @@ fn cameras(
     first_us: i64,
     ego: &[TimedPose],
 ) -> Result<Vec<CameraTrack>, DatasetError> {
-    let mut found: Vec<(Vec<u8>, String, [Vec<u8>; 4], u32, u32)> = Vec::new();
+    let mut found: Vec<CameraRow> = Vec::new();
     let query = "SELECT token, channel, translation, rotation, intrinsic, distortion, width, height FROM camera ORDER BY channel";
     log.rows("camera", query, None, |row| {
         let blobs = [row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?];
