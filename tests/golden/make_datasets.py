@@ -11,6 +11,8 @@ import math
 import pathlib
 import pickle
 import sqlite3
+import struct
+import zlib
 
 OUT = pathlib.Path(__file__).parent.parent / "data" / "datasets"
 START_US = 1_532_402_927_612_460
@@ -102,7 +104,12 @@ def nuscenes():
         for name, (_, _, category) in OBJECTS.items()]
     for name, rows in tables.items():
         (root / f"{name}.json").write_text(json.dumps(rows, indent=0))
+    # The official reader wants a map's mask to exist: one black pixel.
     (OUT / "nuscenes" / "maps").mkdir(exist_ok=True)
+    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    (OUT / "nuscenes" / "maps" / "none.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(b"\0\0")) + chunk(b"IEND", b""))
     return {token("instance", name): [[t, *path(t)[0]] for t in times] for name, (path, _, _) in OBJECTS.items()}
 
 
