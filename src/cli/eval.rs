@@ -2,6 +2,7 @@
 
 mod live;
 mod motion;
+mod odometry;
 mod stkit;
 mod tracking;
 
@@ -19,6 +20,7 @@ pub struct Args {
 enum What {
     Live(live::LiveArgs),
     Motion(motion::MotionArgs),
+    Odometry(odometry::OdometryArgs),
     Stkit(stkit::StkitArgs),
     Mot(tracking::MotArgs),
     Track(tracking::TrackArgs),
@@ -29,6 +31,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     match args.what {
         What::Live(args) => live::run_live(args),
         What::Motion(args) => motion::run_motion(args),
+        What::Odometry(args) => odometry::run_odometry(args),
         What::Stkit(args) => stkit::run_stkit(args),
         What::Mot(args) => tracking::run_mot(args),
         What::Track(args) => tracking::run_track(args),

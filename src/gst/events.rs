@@ -5,13 +5,19 @@
 use std::sync::Arc;
 
 use ::gst::prelude::*;
+use nalgebra::{Isometry3, Quaternion, Translation3, UnitQuaternion};
 
+use crate::detection::{BoundingBox, ClassLabel};
+use crate::frame::NANOS_PER_SECOND;
+use crate::reconstruction::{EgoMotion, EgoSample, MovableRegion};
 use crate::stkit::{Answer, Question};
 
 const ANSWERS: &str = "kinestream-answers";
 const ASK: &str = "kinestream-ask";
 const SOURCE_STATE: &str = "kinestream-source-state";
 const MODEL: &str = "kinestream-model";
+const MOVABLE: &str = "kinestream-movable";
+const EGO: &str = "kinestream-ego";
 
 /// Upstream: a question about the stream, from `kinepublish` (or an application) to `kinevlm`. The answer comes down the
 /// pipeline with `question_id` equal to `id`.
@@ -224,6 +230,158 @@ impl Model {
     }
 }
 
+/// Upstream: where the newest frame shows things that may move, from `kinetrack` to `kinerecon`, which stands before it
+/// and leaves those parts of the next pictures out when it looks for the camera's motion.
+#[derive(Clone, Debug)]
+pub struct Movable {
+    /// Width of the picture that the boxes refer to, pixels.
+    pub width: u32,
+    /// Height of that picture, pixels.
+    pub height: u32,
+    /// The boxes; masks do not travel.
+    pub regions: Vec<MovableRegion>,
+}
+
+impl Movable {
+    /// The event that carries the boxes upstream: `boxes` holds one line for each, x0, y0, x1, y1 and the class, separated
+    /// by blanks.
+    pub fn to_event(&self) -> ::gst::Event {
+        let line = |region: &MovableRegion| {
+            let BoundingBox { x0, y0, x1, y1 } = region.bbox;
+            format!("{x0} {y0} {x1} {y1} {}", region.class)
+        };
+        let boxes = self.regions.iter().map(line).collect::<Vec<_>>().join("\n");
+        let fields = ::gst::Structure::builder(MOVABLE)
+            .field("width", self.width)
+            .field("height", self.height)
+            .field("boxes", boxes)
+            .build();
+        ::gst::event::CustomUpstream::new(fields)
+    }
+
+    /// The boxes in `event`; `None` when the event is another one. Lines that are no box are passed over.
+    pub fn from_event(event: &::gst::EventRef) -> Option<Self> {
+        let fields = event.structure().filter(|fields| fields.name() == MOVABLE)?;
+        let region = |line: &str| {
+            let mut words = line.splitn(5, ' ');
+            let mut number = || words.next()?.parse::<f32>().ok();
+            let bbox = BoundingBox::new(number()?, number()?, number()?, number()?);
+            let class = ClassLabel::new(words.next()?);
+            bbox.is_valid().then_some(MovableRegion {
+                bbox,
+                mask: None,
+                class,
+            })
+        };
+        Some(Self {
+            width: fields.get("width").ok()?,
+            height: fields.get("height").ok()?,
+            regions: fields.get::<&str>("boxes").ok()?.lines().filter_map(region).collect(),
+        })
+    }
+}
+
+/// The clock that an [`Ego`] event's time is on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum EgoTime {
+    /// Stream time, seconds.
+    Stream(f64),
+    /// UTC, nanoseconds since 1970.
+    Utc(i64),
+}
+
+/// To `kinerecon`, from either side: the vehicle's pose or speed at one moment.
+///
+/// Fields: `time-s` (stream time) or `utc-ns`; then `x-m`, `y-m`, `z-m`, `qw`, `qx`, `qy`, `qz` for a pose
+/// (`world_from_ego`), or `speed-mps` and, where known, `yaw-rate-radps`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ego {
+    /// When.
+    pub time: EgoTime,
+    /// What is known.
+    pub motion: EgoMotion,
+}
+
+impl Ego {
+    fn to_structure(self) -> ::gst::Structure {
+        let fields = ::gst::Structure::builder(EGO);
+        let fields = match self.time {
+            EgoTime::Stream(time_s) => fields.field("time-s", time_s),
+            EgoTime::Utc(utc_ns) => fields.field("utc-ns", utc_ns),
+        };
+        let fields = match self.motion {
+            EgoMotion::Pose { world_from_ego } => {
+                let (at, turn) = (world_from_ego.translation.vector, world_from_ego.rotation);
+                let fields = fields.field("x-m", at.x).field("y-m", at.y).field("z-m", at.z);
+                fields
+                    .field("qw", turn.w)
+                    .field("qx", turn.i)
+                    .field("qy", turn.j)
+                    .field("qz", turn.k)
+            }
+            EgoMotion::Speed {
+                speed_mps,
+                yaw_rate_radps,
+            } => {
+                let fields = fields.field("speed-mps", speed_mps);
+                match yaw_rate_radps {
+                    Some(rate) => fields.field("yaw-rate-radps", rate),
+                    None => fields,
+                }
+            }
+        };
+        fields.build()
+    }
+
+    /// The event that carries it up the pipeline.
+    pub fn to_upstream_event(self) -> ::gst::Event {
+        ::gst::event::CustomUpstream::new(self.to_structure())
+    }
+
+    /// The event that carries it down the pipeline, in order with the frames.
+    pub fn to_downstream_event(self) -> ::gst::Event {
+        ::gst::event::CustomDownstream::new(self.to_structure())
+    }
+
+    /// The motion in `event`; `None` when the event is another one, or its numbers are missing or not finite.
+    pub fn from_event(event: &::gst::EventRef) -> Option<Self> {
+        let fields = event.structure().filter(|fields| fields.name() == EGO)?;
+        let number = |name: &str| fields.get::<f64>(name).ok();
+        let time = match fields.get::<i64>("utc-ns") {
+            Ok(utc_ns) => EgoTime::Utc(utc_ns),
+            Err(_) => EgoTime::Stream(number("time-s")?),
+        };
+        let motion = match number("speed-mps") {
+            Some(speed_mps) => EgoMotion::Speed {
+                speed_mps,
+                yaw_rate_radps: number("yaw-rate-radps"),
+            },
+            None => {
+                let turn = Quaternion::new(number("qw")?, number("qx")?, number("qy")?, number("qz")?);
+                let at = Translation3::new(number("x-m")?, number("y-m")?, number("z-m")?);
+                EgoMotion::Pose {
+                    world_from_ego: Isometry3::from_parts(at, UnitQuaternion::try_new(turn, 1e-6)?),
+                }
+            }
+        };
+        let ego = Self { time, motion };
+        ego.sample(None).is_none_or(|sample| sample.is_finite()).then_some(ego)
+    }
+
+    /// As the reconstruction takes it, given how far UTC is ahead of stream time, nanoseconds; `None` for a UTC time when
+    /// that is not known.
+    pub fn sample(&self, utc_ahead_ns: Option<i128>) -> Option<EgoSample> {
+        let time_s = match self.time {
+            EgoTime::Stream(time_s) => time_s,
+            EgoTime::Utc(utc_ns) => (i128::from(utc_ns) - utc_ahead_ns?) as f64 / NANOS_PER_SECOND,
+        };
+        Some(EgoSample {
+            time_s,
+            motion: self.motion,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -284,5 +442,55 @@ mod tests {
         assert!(event.is_downstream() && event.is_sticky());
         assert_eq!(Model::from_event(&event), Some(model));
         assert_eq!(SourceState::from_event(&event), None);
+    }
+
+    #[test]
+    fn boxes_and_ego_motion_survive_the_event() {
+        ::gst::init().unwrap();
+        let movable = Movable {
+            width: 640,
+            height: 480,
+            regions: vec![MovableRegion {
+                bbox: BoundingBox::new(1.5, 2.0, 30.25, 40.0),
+                mask: None,
+                class: ClassLabel::new("traffic cone"),
+            }],
+        };
+        let read = Movable::from_event(&movable.to_event()).unwrap();
+        assert_eq!((read.width, read.height, read.regions.len()), (640, 480, 1));
+        assert_eq!(read.regions[0].bbox, movable.regions[0].bbox);
+        assert_eq!(read.regions[0].class, movable.regions[0].class);
+        let pose = Isometry3::new([1.0, 2.0, 3.0].into(), [0.1, 0.2, 0.3].into());
+        for ego in [
+            Ego {
+                time: EgoTime::Stream(1.25),
+                motion: EgoMotion::Speed {
+                    speed_mps: 3.5,
+                    yaw_rate_radps: None,
+                },
+            },
+            Ego {
+                time: EgoTime::Utc(1_700_000_000_000_000_000),
+                motion: EgoMotion::Pose { world_from_ego: pose },
+            },
+        ] {
+            let read = Ego::from_event(&ego.to_upstream_event()).unwrap();
+            assert_eq!(read.time, ego.time);
+            match (read.motion, ego.motion) {
+                (EgoMotion::Pose { world_from_ego: a }, EgoMotion::Pose { world_from_ego: b }) => {
+                    assert!((a.to_homogeneous() - b.to_homogeneous()).norm() < 1e-12);
+                }
+                (a, b) => assert_eq!(a, b),
+            }
+        }
+        let bad = Ego {
+            time: EgoTime::Stream(0.0),
+            motion: EgoMotion::Speed {
+                speed_mps: f64::NAN,
+                yaw_rate_radps: None,
+            },
+        };
+        assert_eq!(Ego::from_event(&bad.to_downstream_event()), None);
+        assert_eq!(bad.sample(None).map(|sample| sample.time_s), Some(0.0));
     }
 }

@@ -79,9 +79,10 @@ fn view() -> View {
         depth: None,
         health: ReconstructionHealth {
             log_scale_sigma: 0.05,
-            inlier_ratio: 1.0,
-            lost: false,
+            ..ReconstructionHealth::certain()
         },
+        scene: 0,
+        relative_focal_sigma: IntrinsicsSource::Calibrated.relative_focal_sigma(),
     }
 }
 

@@ -139,7 +139,7 @@ impl Lifter {
             bearing_in_world: view.world_from_camera.rotation * bearing,
             bearing_sigma_rad,
             cues,
-            scale_sigma: camera.intrinsics_source.relative_focal_sigma().hypot(tilt_scale),
+            scale_sigma: view.relative_focal_sigma.hypot(tilt_scale),
             tilt_sigma_rad: match view.pose_source {
                 PoseSource::Static => camera.tilt_sigma_rad(),
                 // Measured frame by frame; its errors do not stay.

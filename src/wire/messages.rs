@@ -417,9 +417,10 @@ mod tests {
             depth: None,
             health: ReconstructionHealth {
                 log_scale_sigma: 0.25,
-                inlier_ratio: 1.0,
-                lost: false,
+                ..ReconstructionHealth::certain()
             },
+            scene: 0,
+            relative_focal_sigma: IntrinsicsSource::AssumedFieldOfView.relative_focal_sigma(),
         }));
         results
     }

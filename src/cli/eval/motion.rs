@@ -80,7 +80,7 @@ fn number(text: &str, what: &str, most: f64) -> Result<f64, String> {
     }
 }
 
-fn share(text: &str) -> Result<f64, String> {
+pub(super) fn share(text: &str) -> Result<f64, String> {
     number(text, "a share from 0 to 1, say 0.1 for 10 %", 1.0)
 }
 

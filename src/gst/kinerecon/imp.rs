@@ -1,8 +1,9 @@
 //! The subclass behind `kinerecon`: an in-place transform around a [`Reconstructor`] and a [`DepthModel`].
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ::gst::glib;
 use ::gst::subclass::prelude::*;
@@ -12,11 +13,14 @@ use ::gst_base::subclass::prelude::*;
 use super::Ego;
 use crate::camera::Camera;
 use crate::frame::FrameTime;
-use crate::gst::events::Model;
-use crate::gst::in_place::{self, InPlace, StreamChange};
+use crate::gst::events::{Ego as EgoEvent, Model, Movable};
+use crate::gst::in_place::{self, Frame, InPlace, StreamChange};
 use crate::gst::picture::MappedFrame;
 use crate::perception::{DepthModel, DepthSettings, Device, SessionSettings};
-use crate::reconstruction::{DepthMap, Reconstructor, StaticReconstructor, View};
+use crate::reconstruction::{
+    ClassPriors, DepthMap, EgoSample, MovableRegion, Reconstructor, SceneFrame, StaticReconstructor, View,
+    VisualReconstructor, load_ego,
+};
 use crate::results::Stage;
 
 static CAT: LazyLock<::gst::DebugCategory> = LazyLock::new(|| {
@@ -27,11 +31,17 @@ static CAT: LazyLock<::gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
+/// Ego events that wait for the next frame, at most; the oldest are dropped.
+const MAX_TOLD: usize = 1024;
+/// Boxes older than this say nothing of the next picture, seconds.
+const MAX_BOX_AGE: Duration = Duration::from_secs(1);
+
 #[derive(Clone, Debug)]
 struct Settings {
     camera: Option<String>,
     depth_model: Option<String>,
     ego: Ego,
+    ego_file: Option<String>,
     device: String,
     depth_interval: u32,
     threads: u32,
@@ -43,6 +53,7 @@ impl Default for Settings {
             camera: None,
             depth_model: None,
             ego: Ego::Static,
+            ego_file: None,
             device: "auto".to_owned(),
             depth_interval: 1,
             threads: 0,
@@ -56,6 +67,19 @@ struct Worker {
     depth: Option<DepthModel>,
     depth_interval: u32,
     frames_to_depth: u32,
+    /// All that the ego file tells; told again when the stream begins anew.
+    ego_file: Vec<EgoSample>,
+    /// How far UTC is ahead of stream time, nanoseconds.
+    utc_ahead_ns: Option<i128>,
+    wants_pictures: bool,
+}
+
+/// What events told since the last frame.
+#[derive(Default)]
+struct Told {
+    movable: Option<(Movable, Instant)>,
+    ego: VecDeque<EgoEvent>,
+    ego_dropped: u64,
 }
 
 /// Instance of `kinerecon`.
@@ -67,6 +91,7 @@ pub struct KineRecon {
     worker: Mutex<Option<Worker>>,
     /// The model that is not yet told downstream.
     untold: Mutex<Option<Model>>,
+    told: Mutex<Told>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -99,6 +124,19 @@ impl ObjectImpl for KineRecon {
                     .blurb("How the camera's own motion is found")
                     .mutable_ready()
                     .build(),
+                glib::ParamSpecString::builder("ego-file")
+                    .nick("Ego file")
+                    .blurb(
+                        "CSV file with the vehicle's poses or speeds, for ego=external; columns time_s and x_m, y_m, z_m, \
+                         qw, qx, qy, qz, or speed_mps and yaw_rate_radps",
+                    )
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecUInt64::builder("ego-dropped")
+                    .nick("Ego dropped")
+                    .blurb("Ego events given up because more came than frames could take, since the stage started")
+                    .read_only()
+                    .build(),
                 glib::ParamSpecString::builder("device")
                     .nick("Device")
                     .blurb("Where the depth network runs: auto, cpu, cuda, cuda:1, tensorrt")
@@ -130,6 +168,7 @@ impl ObjectImpl for KineRecon {
             "camera" => settings.camera = value.get().unwrap_or_default(),
             "depth-model" => settings.depth_model = value.get().unwrap_or_default(),
             "ego" => settings.ego = value.get().unwrap_or_default(),
+            "ego-file" => settings.ego_file = value.get().unwrap_or_default(),
             "device" => settings.device = value.get::<Option<String>>().ok().flatten().unwrap_or_default(),
             "depth-interval" => settings.depth_interval = value.get().unwrap_or(1),
             "threads" => settings.threads = value.get().unwrap_or_default(),
@@ -143,6 +182,8 @@ impl ObjectImpl for KineRecon {
             "camera" => settings.camera.to_value(),
             "depth-model" => settings.depth_model.to_value(),
             "ego" => settings.ego.to_value(),
+            "ego-file" => settings.ego_file.to_value(),
+            "ego-dropped" => locked(&self.told).ego_dropped.to_value(),
             "device" => settings.device.to_value(),
             "depth-interval" => settings.depth_interval.to_value(),
             "threads" => settings.threads.to_value(),
@@ -176,12 +217,13 @@ impl ElementImpl for KineRecon {
 }
 
 impl BaseTransformImpl for KineRecon {
-    in_place::base_transform_glue!(caps, qos);
+    in_place::base_transform_glue!(caps);
 
     fn start(&self) -> Result<(), ::gst::ErrorMessage> {
         let settings = locked(&self.settings).clone();
         let worker = Worker::load(&settings)?;
         self.common.start();
+        *locked(&self.told) = Told::default();
         *locked(&self.untold) = worker.depth.as_ref().map(|depth| Model {
             stage: "depth".to_owned(),
             name: depth.manifest().name.clone(),
@@ -201,7 +243,23 @@ impl BaseTransformImpl for KineRecon {
             StreamChange::Flushed | StreamChange::NewStream => self.reset(),
             StreamChange::None | StreamChange::Ended => {}
         }
+        if let Some(ego) = EgoEvent::from_event(&event) {
+            self.hear(ego);
+        }
         self.parent_sink_event(event)
+    }
+
+    fn src_event(&self, event: ::gst::Event) -> bool {
+        self.common.src_event(&event);
+        if let Some(movable) = Movable::from_event(&event) {
+            locked(&self.told).movable = Some((movable, Instant::now()));
+            return true;
+        }
+        if let Some(ego) = EgoEvent::from_event(&event) {
+            self.hear(ego);
+            return true;
+        }
+        self.parent_src_event(event)
     }
 
     fn transform_ip(&self, buffer: &mut ::gst::BufferRef) -> Result<::gst::FlowSuccess, ::gst::FlowError> {
@@ -217,11 +275,14 @@ impl BaseTransformImpl for KineRecon {
         if frame.new_scene {
             worker.reset();
         }
+        let movable = self.movable(&frame);
+        let ego = std::mem::take(&mut locked(&self.told).ego);
+        worker.hear(frame.time(), ego);
         let view = worker
             .depth_due(frame.late)
             .then(|| worker.measure_depth(buffer, &frame.info))
             .transpose()
-            .and_then(|depth| worker.reconstruct(frame.time(), &frame.info, depth));
+            .and_then(|depth| worker.reconstruct(buffer, frame.time(), &frame.info, depth.flatten(), &movable));
         drop(slot);
         match view {
             Ok(view) => frame.results_mut().view = Some(Arc::new(view)),
@@ -235,6 +296,34 @@ impl BaseTransformImpl for KineRecon {
 }
 
 impl KineRecon {
+    fn hear(&self, ego: EgoEvent) {
+        let mut told = locked(&self.told);
+        if told.ego.len() >= MAX_TOLD {
+            told.ego.pop_front();
+            told.ego_dropped += 1;
+        }
+        told.ego.push_back(ego);
+    }
+
+    /// Where things are that may move: the frame's own tracks when a tracker stands before, else the boxes of the newest
+    /// frame that one behind told of.
+    fn movable(&self, frame: &Frame) -> Vec<MovableRegion> {
+        let own = MovableRegion::of_tracks(&frame.results.tracks);
+        if !own.is_empty() {
+            return own;
+        }
+        let told = locked(&self.told);
+        match &told.movable {
+            Some((movable, heard))
+                if heard.elapsed() < MAX_BOX_AGE
+                    && (movable.width, movable.height) == (frame.info.width(), frame.info.height()) =>
+            {
+                movable.regions.clone()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn reset(&self) {
         if let Some(worker) = locked(&self.worker).as_mut() {
             worker.reset();
@@ -264,10 +353,24 @@ impl Worker {
             .map(|path| DepthModel::load(Path::new(path), &DepthSettings { session }))
             .transpose()
             .map_err(|error| failed(&error))?;
-        let reconstructor = match settings.ego {
-            Ego::Static => Box::new(StaticReconstructor::new(camera.clone())),
+        let ego_file = match settings.ego_file.as_deref().filter(|path| !path.is_empty()) {
+            Some(path) if settings.ego == Ego::External => load_ego(Path::new(path)).map_err(|error| failed(&error))?,
+            Some(path) => return Err(failed(&format!("ego-file={path} needs ego=external"))),
+            None => Vec::new(),
         };
+        let priors = Arc::new(ClassPriors::default());
+        let mut reconstructor: Box<dyn Reconstructor> = match settings.ego {
+            Ego::Static => Box::new(StaticReconstructor::new(camera.clone())),
+            Ego::Visual => Box::new(VisualReconstructor::new(camera.clone(), priors)),
+            Ego::External => Box::new(VisualReconstructor::with_ego(camera.clone(), priors)),
+        };
+        for sample in &ego_file {
+            reconstructor.tell_ego(sample);
+        }
         Ok(Self {
+            ego_file,
+            utc_ahead_ns: None,
+            wants_pictures: settings.ego != Ego::Static,
             camera,
             reconstructor,
             depth,
@@ -278,7 +381,23 @@ impl Worker {
 
     fn reset(&mut self) {
         self.reconstructor.reset();
+        for sample in &self.ego_file {
+            self.reconstructor.tell_ego(sample);
+        }
         self.frames_to_depth = 0;
+    }
+
+    /// Takes what events told of the vehicle's motion; what is on a clock that cannot be compared is passed over.
+    fn hear(&mut self, time: FrameTime, told: VecDeque<EgoEvent>) {
+        if let Some(utc_ns) = time.capture_utc_ns {
+            self.utc_ahead_ns = Some(i128::from(utc_ns) - i128::from(time.pts_ns));
+        }
+        for ego in told {
+            match ego.sample(self.utc_ahead_ns) {
+                Some(sample) => self.reconstructor.tell_ego(&sample),
+                None => ::gst::debug!(CAT, "ego motion in UTC, but the frames have no UTC time"),
+            }
+        }
     }
 
     fn depth_due(&mut self, late: bool) -> bool {
@@ -312,12 +431,31 @@ impl Worker {
 
     fn reconstruct(
         &mut self,
+        buffer: &::gst::BufferRef,
         time: FrameTime,
         info: &::gst_video::VideoInfo,
-        depth: Option<Option<Arc<DepthMap>>>,
+        depth: Option<Arc<DepthMap>>,
+        movable: &[MovableRegion],
     ) -> Result<View, String> {
+        let mapped = self
+            .wants_pictures
+            .then(|| MappedFrame::map(buffer, info))
+            .transpose()
+            .map_err(|error| error.to_string())?;
+        let picture = mapped
+            .as_ref()
+            .map(MappedFrame::picture)
+            .transpose()
+            .map_err(|error| error.to_string())?;
         self.reconstructor
-            .reconstruct(time, info.width(), info.height(), depth.flatten())
+            .reconstruct_frame(&SceneFrame {
+                time,
+                width: info.width(),
+                height: info.height(),
+                picture,
+                depth,
+                movable,
+            })
             .map_err(|error| error.to_string())
     }
 }

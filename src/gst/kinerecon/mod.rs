@@ -3,6 +3,10 @@
 //! `camera` names a camera file (intrinsics, mounting); without one a field of view is assumed and everything measured is
 //! marked unreliable. `depth-model` adds metric depth from a network, on every `depth-interval`-th frame.
 //!
+//! `ego` says how the camera's own motion is found: `static` (it does not move), `visual` (from the pictures), `external`
+//! (told by the vehicle, and fused with the pictures). What the vehicle tells comes from the CSV file `ego-file` or as
+//! [`Ego`](crate::gst::events::Ego) events from either side; `docs/odometry.md` has the fields.
+//!
 //! ```text
 //! gst-launch-1.0 filesrc location=video.mp4 ! decodebin ! kinerecon camera=camera.toml ! kinetrack model=detector.toml \
 //!     ! kinemotion ! fakesink
@@ -27,6 +31,12 @@ pub enum Ego {
     #[default]
     #[enum_value(name = "The camera does not move", nick = "static")]
     Static,
+    /// Found from the pictures.
+    #[enum_value(name = "Found from the pictures (visual odometry)", nick = "visual")]
+    Visual,
+    /// Told by the vehicle, fused with the pictures.
+    #[enum_value(name = "Told by the vehicle (ego-file, events), fused with the pictures", nick = "external")]
+    External,
 }
 
 /// Registers the element, for a plugin or (with `None`) for this process only.

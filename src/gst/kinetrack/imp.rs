@@ -9,11 +9,12 @@ use ::gst_base::prelude::*;
 use ::gst_base::subclass::prelude::*;
 
 use super::worker::{Settings, Worker};
-use crate::gst::events::Model;
+use crate::gst::events::{Model, Movable};
 use crate::gst::in_place::{self, Frame, InPlace, StreamChange};
 use crate::gst::picture::MappedFrame;
 use crate::gst::regions;
 use crate::perception::Detector;
+use crate::reconstruction::MovableRegion;
 use crate::results::Stage;
 
 static CAT: LazyLock<::gst::DebugCategory> = LazyLock::new(|| {
@@ -219,6 +220,13 @@ impl BaseTransformImpl for KineTrack {
             error.flow
         })?;
         regions::attach(buffer, &frame.results, frame.info.width(), frame.info.height());
+        // A reconstruction before this stage leaves what may move out when it looks for the camera's motion.
+        let movable = Movable {
+            width: frame.info.width(),
+            height: frame.info.height(),
+            regions: MovableRegion::of_tracks(&frame.results.tracks),
+        };
+        element.sink_pad().push_event(movable.to_event());
         self.common.finish(&*element, buffer, frame, Stage::Tracking)
     }
 }

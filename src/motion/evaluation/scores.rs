@@ -129,11 +129,9 @@ fn view(scene: &Scene, frame: &SceneFrame) -> View {
         pose_source: PoseSource::External,
         ground_z_in_world_m: None,
         depth: None,
-        health: ReconstructionHealth {
-            log_scale_sigma: 0.0,
-            inlier_ratio: 1.0,
-            lost: false,
-        },
+        health: ReconstructionHealth::certain(),
+        scene: 0,
+        relative_focal_sigma: scene.camera.intrinsics_source.relative_focal_sigma(),
     }
 }
 

@@ -1,0 +1,166 @@
+//! The odometry's map: keyframes with their pictures and poses, and landmarks anchored in them.
+
+use std::sync::Arc;
+
+use nalgebra::{Isometry3, Point2, Vector2, Vector3};
+
+use super::gray::GrayPyramid;
+use super::pose::Sighting;
+
+/// Keyframes whose poses are still adjusted.
+pub(crate) const WINDOW: usize = 7;
+/// Older keyframes kept as they are, because landmarks are anchored in them.
+const KEPT: usize = 8;
+/// Landmarks at most.
+const MAX_LANDMARKS: usize = 1500;
+
+/// A frame that landmarks are anchored in.
+#[derive(Clone, Debug)]
+pub(crate) struct Keyframe {
+    pub id: u64,
+    pub picture: Arc<GrayPyramid>,
+    pub map_from_camera: Isometry3<f64>,
+    /// Logarithm of how much too far the depth network saw in this frame, against the map.
+    pub depth_log_bias: f64,
+    pub observations: Vec<Observed>,
+}
+
+/// A landmark seen in a keyframe.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Observed {
+    pub landmark: u64,
+    /// x / z, y / z.
+    pub seen: Vector2<f64>,
+    /// Standard deviation of `seen`.
+    pub sigma: f64,
+    /// Logarithm of the depth network's depth there and its standard deviation, where it has one.
+    pub log_depth: Option<(f64, f64)>,
+}
+
+/// A point of the scene that is followed.
+#[derive(Clone, Debug)]
+pub(crate) struct Landmark {
+    pub id: u64,
+    /// Keyframe in which it is anchored.
+    pub host: u64,
+    /// Where it lies there, pixels of the pyramid's ground floor.
+    pub anchor: Point2<f32>,
+    /// Its ray there, (x / z, y / z, 1).
+    pub ray: Vector3<f64>,
+    /// Inverse depth in the host, in map units, with its standard deviation.
+    pub inverse_depth: f64,
+    pub inverse_depth_sigma: f64,
+    /// Where it was in the last frame that it was followed in.
+    pub position: Option<Point2<f32>>,
+    /// Frames in a row in which it contradicted the pose.
+    pub failures: u8,
+    /// Frames in which it agreed.
+    pub agreed: u32,
+}
+
+/// Keyframes and landmarks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Map {
+    /// Oldest first; the last [`WINDOW`] are adjusted.
+    pub keyframes: Vec<Keyframe>,
+    /// By rising id.
+    pub landmarks: Vec<Landmark>,
+    next_keyframe: u64,
+    next_landmark: u64,
+}
+
+impl Map {
+    pub fn keyframe(&self, id: u64) -> Option<&Keyframe> {
+        let index = self.keyframes.binary_search_by_key(&id, |keyframe| keyframe.id).ok()?;
+        self.keyframes.get(index)
+    }
+
+    pub fn landmark_index(&self, id: u64) -> Option<usize> {
+        self.landmarks.binary_search_by_key(&id, |landmark| landmark.id).ok()
+    }
+
+    /// Index of the first keyframe whose pose is adjusted.
+    pub fn window_start(&self) -> usize {
+        self.keyframes.len().saturating_sub(WINDOW)
+    }
+
+    pub fn clear(&mut self) {
+        self.keyframes.clear();
+        self.landmarks.clear();
+    }
+
+    pub fn add_keyframe(&mut self, picture: Arc<GrayPyramid>, pose: Isometry3<f64>, depth_log_bias: f64) -> u64 {
+        let id = self.next_keyframe;
+        self.next_keyframe += 1;
+        self.keyframes.push(Keyframe {
+            id,
+            picture,
+            map_from_camera: pose,
+            depth_log_bias,
+            observations: Vec::new(),
+        });
+        id
+    }
+
+    pub fn add_landmark(&mut self, host: u64, anchor: Point2<f32>, ray: Vector3<f64>, inverse_depth: (f64, f64)) -> u64 {
+        let id = self.next_landmark;
+        self.next_landmark += 1;
+        self.landmarks.push(Landmark {
+            id,
+            host,
+            anchor,
+            ray,
+            inverse_depth: inverse_depth.0,
+            inverse_depth_sigma: inverse_depth.1,
+            position: Some(anchor),
+            failures: 0,
+            agreed: 0,
+        });
+        id
+    }
+
+    /// Where a landmark is seen now, for the pose.
+    pub fn sighting(&self, landmark: &Landmark, seen: Vector2<f64>, sigma: f64) -> Option<Sighting> {
+        let host = self.keyframe(landmark.host)?;
+        Some(Sighting {
+            origin: host.map_from_camera.translation.vector,
+            direction: host.map_from_camera.rotation * landmark.ray,
+            inverse_depth: landmark.inverse_depth,
+            inverse_depth_sigma: landmark.inverse_depth_sigma,
+            seen,
+            sigma,
+        })
+    }
+
+    /// The landmark in a camera's frame, times its inverse depth; `None` behind the camera.
+    pub fn in_camera(&self, landmark: &Landmark, map_from_camera: &Isometry3<f64>) -> Option<Vector3<f64>> {
+        let q = self.sighting(landmark, Vector2::zeros(), 1.0)?.in_camera(map_from_camera);
+        (q.z > 0.05).then_some(q)
+    }
+
+    /// Forgets what is old: keyframes beyond those kept, with their landmarks, and the landmarks that no longer serve.
+    pub fn prune(&mut self) {
+        let excess = self.keyframes.len().saturating_sub(WINDOW + KEPT);
+        self.keyframes.drain(..excess);
+        let oldest = self.keyframes.first().map_or(0, |keyframe| keyframe.id);
+        let newest = self.keyframes.last().map_or(0, |keyframe| keyframe.id);
+        self.landmarks.retain(|landmark| {
+            // One that was never confirmed is not worth looking for again.
+            let confirmed = landmark.agreed >= 3 || landmark.host + 1 >= newest;
+            landmark.host >= oldest && landmark.failures < 3 && (landmark.position.is_some() || confirmed)
+        });
+        let excess = self.landmarks.len().saturating_sub(MAX_LANDMARKS);
+        self.landmarks.drain(..excess);
+        let landmarks = &self.landmarks;
+        let start = self.keyframes.len().saturating_sub(WINDOW);
+        for (index, keyframe) in self.keyframes.iter_mut().enumerate() {
+            if index < start {
+                keyframe.observations = Vec::new();
+            } else {
+                keyframe
+                    .observations
+                    .retain(|seen| landmarks.binary_search_by_key(&seen.landmark, |l| l.id).is_ok());
+            }
+        }
+    }
+}

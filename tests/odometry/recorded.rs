@@ -1,0 +1,39 @@
+//! 7-Scenes: real pictures and depth with a true trajectory.
+
+use std::path::PathBuf;
+
+use kinestream::reconstruction::evaluation::evaluate_seven_scenes;
+
+fn recording() -> Option<PathBuf> {
+    let data = std::env::var_os("KINESTREAM_DATA")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
+    let root = data.join("seven-scenes");
+    root.exists().then_some(root)
+}
+
+#[test]
+fn a_hand_held_camera_is_followed() {
+    let Some(root) = recording() else {
+        println!("skipped: no data");
+        return;
+    };
+    let report = evaluate_seven_scenes(&root, 0.0, 1, None, |_, _| {}).unwrap();
+    println!("{report:?}");
+    assert!(report.ate_rmse_m <= 0.05, "{report:?}");
+    assert_eq!(report.lost_frames, 0, "{report:?}");
+}
+
+#[test]
+fn the_map_holds_the_scale_while_the_depth_wanders() {
+    let Some(root) = recording() else {
+        println!("skipped: no data");
+        return;
+    };
+    for seed in 1..=3 {
+        let report = evaluate_seven_scenes(&root, 0.10, seed, None, |_, _| {}).unwrap();
+        println!("seed {seed}: {report:?}");
+        assert!(report.scale_error <= 0.03, "seed {seed}: {report:?}");
+        assert!(report.ate_rmse_m <= 0.08, "seed {seed}: {report:?}");
+    }
+}
