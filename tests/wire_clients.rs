@@ -55,7 +55,7 @@ impl Camera {
             ask: Some(Box::new(move |ask: &ForwardedAsk| {
                 asks.lock().unwrap().send(ask.clone()).is_ok()
             })),
-            snapshot: None,
+            ..Services::default()
         };
         let publisher = Arc::new(Publisher::start(&settings, services).unwrap());
         let stop = Arc::new(AtomicBool::new(false));

@@ -9,7 +9,7 @@ use nalgebra::{Isometry3, Quaternion, Translation3, UnitQuaternion};
 
 use crate::detection::{BoundingBox, ClassLabel};
 use crate::frame::NANOS_PER_SECOND;
-use crate::reconstruction::{EgoMotion, EgoSample, MovableRegion};
+use crate::reconstruction::{EgoMoment, EgoMotion, EgoSample, MovableRegion};
 use crate::stkit::{Answer, Question};
 
 const ANSWERS: &str = "kinestream-answers";
@@ -281,15 +281,6 @@ impl Movable {
     }
 }
 
-/// The clock that an [`Ego`] event's time is on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum EgoTime {
-    /// Stream time, seconds.
-    Stream(f64),
-    /// UTC, nanoseconds since 1970.
-    Utc(i64),
-}
-
 /// To `kinerecon`, from either side: the vehicle's pose or speed at one moment.
 ///
 /// Fields: `time-s` (stream time) or `utc-ns`; then `x-m`, `y-m`, `z-m`, `qw`, `qx`, `qy`, `qz` for a pose
@@ -297,7 +288,7 @@ pub enum EgoTime {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ego {
     /// When.
-    pub time: EgoTime,
+    pub time: EgoMoment,
     /// What is known.
     pub motion: EgoMotion,
 }
@@ -306,8 +297,8 @@ impl Ego {
     fn to_structure(self) -> ::gst::Structure {
         let fields = ::gst::Structure::builder(EGO);
         let fields = match self.time {
-            EgoTime::Stream(time_s) => fields.field("time-s", time_s),
-            EgoTime::Utc(utc_ns) => fields.field("utc-ns", utc_ns),
+            EgoMoment::Stream(time_s) => fields.field("time-s", time_s),
+            EgoMoment::Utc(utc_ns) => fields.field("utc-ns", utc_ns),
         };
         let fields = match self.motion {
             EgoMotion::Pose { world_from_ego } => {
@@ -348,8 +339,8 @@ impl Ego {
         let fields = event.structure().filter(|fields| fields.name() == EGO)?;
         let number = |name: &str| fields.get::<f64>(name).ok();
         let time = match fields.get::<i64>("utc-ns") {
-            Ok(utc_ns) => EgoTime::Utc(utc_ns),
-            Err(_) => EgoTime::Stream(number("time-s")?),
+            Ok(utc_ns) => EgoMoment::Utc(utc_ns),
+            Err(_) => EgoMoment::Stream(number("time-s")?),
         };
         let motion = match number("speed-mps") {
             Some(speed_mps) => EgoMotion::Speed {
@@ -372,8 +363,8 @@ impl Ego {
     /// that is not known.
     pub fn sample(&self, utc_ahead_ns: Option<i128>) -> Option<EgoSample> {
         let time_s = match self.time {
-            EgoTime::Stream(time_s) => time_s,
-            EgoTime::Utc(utc_ns) => (i128::from(utc_ns) - utc_ahead_ns?) as f64 / NANOS_PER_SECOND,
+            EgoMoment::Stream(time_s) => time_s,
+            EgoMoment::Utc(utc_ns) => (i128::from(utc_ns) - utc_ahead_ns?) as f64 / NANOS_PER_SECOND,
         };
         Some(EgoSample {
             time_s,
@@ -463,14 +454,14 @@ mod tests {
         let pose = Isometry3::new([1.0, 2.0, 3.0].into(), [0.1, 0.2, 0.3].into());
         for ego in [
             Ego {
-                time: EgoTime::Stream(1.25),
+                time: EgoMoment::Stream(1.25),
                 motion: EgoMotion::Speed {
                     speed_mps: 3.5,
                     yaw_rate_radps: None,
                 },
             },
             Ego {
-                time: EgoTime::Utc(1_700_000_000_000_000_000),
+                time: EgoMoment::Utc(1_700_000_000_000_000_000),
                 motion: EgoMotion::Pose { world_from_ego: pose },
             },
         ] {
@@ -484,7 +475,7 @@ mod tests {
             }
         }
         let bad = Ego {
-            time: EgoTime::Stream(0.0),
+            time: EgoMoment::Stream(0.0),
             motion: EgoMotion::Speed {
                 speed_mps: f64::NAN,
                 yaw_rate_radps: None,

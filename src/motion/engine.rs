@@ -46,6 +46,8 @@ pub struct MotionEngine {
     objects: BTreeMap<u64, MovingObject>,
     noise: NoiseColor,
     time_s: Option<f64>,
+    /// The reconstruction's scene: positions of different scenes do not compare.
+    scene: Option<u64>,
     observations: Vec<ObjectObservation>,
     pending: Vec<Stored>,
 }
@@ -67,6 +69,7 @@ impl MotionEngine {
             trajectories: SharedTrajectories::new(store),
             objects: BTreeMap::new(),
             time_s: None,
+            scene: None,
             observations: Vec::new(),
             pending: Vec::new(),
             settings,
@@ -82,6 +85,13 @@ impl MotionEngine {
         width: u32,
         height: u32,
     ) -> Vec<ObjectState> {
+        if self
+            .scene
+            .replace(view.scene)
+            .is_some_and(|before| before != view.scene)
+        {
+            self.finish();
+        }
         let mut observations = std::mem::take(&mut self.observations);
         observations.clear();
         observations.extend(tracks.iter().map(|track| {

@@ -42,6 +42,15 @@ pub enum EgoMotion {
     },
 }
 
+/// A moment on the clock of whoever tells the ego motion.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum EgoMoment {
+    /// Stream time, seconds.
+    Stream(f64),
+    /// UTC, nanoseconds since 1970.
+    Utc(i64),
+}
+
 /// The ego motion at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EgoSample {
@@ -221,10 +230,6 @@ impl EgoTrack {
         }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.samples.is_empty()
-    }
-
     /// Offset of the sender's clock against stream time, seconds.
     pub fn offset_s(&self) -> f64 {
         self.offset_s
@@ -284,7 +289,13 @@ impl EgoTrack {
     fn search_offset(&self) -> Option<f64> {
         let count = self.seen_rates.len() as f64;
         let mean = self.seen_rates.iter().map(|(_, rate)| rate).sum::<f64>() / count;
-        let spread = (self.seen_rates.iter().map(|(_, rate)| (rate - mean).powi(2)).sum::<f64>() / count).sqrt();
+        let spread = (self
+            .seen_rates
+            .iter()
+            .map(|(_, rate)| (rate - mean).powi(2))
+            .sum::<f64>()
+            / count)
+            .sqrt();
         if spread < MIN_SPREAD_RADPS {
             return None;
         }
@@ -417,7 +428,11 @@ mod tests {
                 let stream_s = 0.6 + f64::from(index) / 30.0;
                 track.note_turning(stream_s, yaw_rate(stream_s) + 0.005 * f64::from(index % 5 - 2));
             }
-            assert!((track.offset_s() - offset_s).abs() < 0.01, "{} for {offset_s}", track.offset_s());
+            assert!(
+                (track.offset_s() - offset_s).abs() < 0.01,
+                "{} for {offset_s}",
+                track.offset_s()
+            );
         }
     }
 

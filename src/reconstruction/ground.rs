@@ -24,8 +24,6 @@ pub(crate) struct GroundPlane {
     pub height: f64,
     /// Relative standard deviation of the height, from the points' scatter.
     pub height_sigma: f64,
-    /// Standard deviation of the normal's direction, radians.
-    pub tilt_sigma_rad: f64,
 }
 
 /// Fits a plane to points given by rays (x / z, y / z, 1) and inverse depths; `None` when too few lie on one near the
@@ -35,7 +33,7 @@ pub(crate) fn fit(
     expected_down: &Vector3<f64>,
     expected_height: f64,
 ) -> Option<GroundPlane> {
-    if points.len() < MIN_POINTS || !(expected_height > 0.0) {
+    if points.len() < MIN_POINTS || expected_height <= 0.0 {
         return None;
     }
     let mut plane = expected_down / expected_height;
@@ -70,13 +68,14 @@ pub(crate) fn fit(
     }
     let scatter = (squares / count as f64).sqrt().max(0.01);
     let covariance = normal.try_inverse()? * scatter * scatter;
-    let along = down_in_camera.dot(&(covariance * down_in_camera.into_inner())).max(0.0).sqrt();
-    let across = (covariance.trace() - along * along).max(0.0).sqrt();
+    let along = down_in_camera
+        .dot(&(covariance * down_in_camera.into_inner()))
+        .max(0.0)
+        .sqrt();
     Some(GroundPlane {
         down_in_camera,
         height: 1.0 / length,
         height_sigma: along / length,
-        tilt_sigma_rad: across / length,
     })
 }
 
@@ -113,7 +112,12 @@ mod tests {
     #[test]
     fn a_wall_is_no_ground() {
         let wall: Vec<_> = (0..100)
-            .map(|index| (Vector3::new((index % 10) as f64 * 0.1 - 0.5, (index / 10) as f64 * 0.05, 1.0), 0.2))
+            .map(|index| {
+                (
+                    Vector3::new((index % 10) as f64 * 0.1 - 0.5, (index / 10) as f64 * 0.05, 1.0),
+                    0.2,
+                )
+            })
             .collect();
         assert!(fit(&wall, &Vector3::y(), 1.5).is_none());
     }

@@ -3,6 +3,7 @@
 mod cuboid;
 pub mod evaluation;
 mod external;
+mod focal;
 mod ground;
 mod lifting;
 mod observation;
@@ -14,7 +15,7 @@ mod surface;
 mod view;
 mod visual;
 
-pub use external::{EgoFileError, EgoMotion, EgoSample, load_ego};
+pub use external::{EgoFileError, EgoMoment, EgoMotion, EgoSample, load_ego};
 pub use lifting::{Lifted, Lifter};
 pub use observation::{CueKind, Observation, RangeCue};
 pub use odometry::MovableRegion;

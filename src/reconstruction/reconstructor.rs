@@ -72,6 +72,11 @@ impl Cameras {
         }
     }
 
+    /// Whether the intrinsics are nobody's statement.
+    pub fn are_assumed(&self) -> bool {
+        self.described.is_none()
+    }
+
     pub fn for_size(&mut self, width: u32, height: u32) -> Result<Arc<Camera>, CameraError> {
         let fits = |camera: &&Arc<Camera>| (camera.intrinsics.width, camera.intrinsics.height) == (width, height);
         if let Some(camera) = self.scaled.as_ref().filter(fits) {

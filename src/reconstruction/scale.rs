@@ -90,7 +90,11 @@ impl ScaleFilter {
         }
         self.time_s = Some(time_s);
         self.history.push_back((time_s, self.log_scale));
-        while self.history.front().is_some_and(|(then_s, _)| time_s - then_s > DRIFT_SPAN_S) {
+        while self
+            .history
+            .front()
+            .is_some_and(|(then_s, _)| time_s - then_s > DRIFT_SPAN_S)
+        {
             self.history.pop_front();
         }
     }
@@ -109,7 +113,10 @@ impl ScaleFilter {
             self.rejected += 1;
             return false;
         }
-        let dt = channel.updated_s.map_or(1.0 / 30.0, |before_s| now_s - before_s).clamp(1e-3, 1.0);
+        let dt = channel
+            .updated_s
+            .map_or(1.0 / 30.0, |before_s| now_s - before_s)
+            .clamp(1e-3, 1.0);
         channel.updated_s = Some(now_s);
         channel.mean = Some(match channel.mean {
             Some((mean, ..)) => {
@@ -148,7 +155,12 @@ impl ScaleFilter {
             .iter()
             .filter_map(|channel| channel.mean)
             .filter(|(_, then_s, _)| now_s - then_s < 2.0 * MEAN_MEMORY_S)
-            .map(|(mean, _, sigma)| (mean - self.log_scale, (mean - self.log_scale).abs() / sigma.hypot(self.sigma())))
+            .map(|(mean, _, sigma)| {
+                (
+                    mean - self.log_scale,
+                    (mean - self.log_scale).abs() / sigma.hypot(self.sigma()),
+                )
+            })
             .max_by(|a, b| a.1.total_cmp(&b.1))
     }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use nalgebra::{Isometry3, Point2, Translation3, UnitQuaternion, Vector3};
 
 use super::external::{self, EgoSample, EgoTrack, Told};
+use super::focal::{self, FocalEstimator};
 use super::ground::{self, GroundPlane};
 use super::lifting::Lifter;
 use super::observation::CueKind;
@@ -18,7 +19,7 @@ use super::priors::ClassPriors;
 use super::reconstructor::{Cameras, Reconstructor, SceneFrame};
 use super::scale::{ScaleCue, ScaleFilter, ScaleMeasurement};
 use super::view::{DepthMap, PoseSource, ReconstructionHealth, View};
-use crate::camera::{Camera, CameraError, Intrinsics, Mounting};
+use crate::camera::{Camera, CameraError, Intrinsics, IntrinsicsSource, Mounting};
 
 /// How long the errors of the cues for the scale stay, seconds.
 const DEPTH_MEMORY_S: f64 = 30.0;
@@ -43,6 +44,10 @@ const ROTATION_DRIFT: f64 = 0.002;
 const GROUND_GRID: (usize, usize) = (24, 12);
 /// A network's wander smaller than this is left in the depth map.
 const MIN_WANDER: f64 = 0.002;
+/// Every so many-th keyframe tells the focal length.
+const FOCAL_INTERVAL: u32 = 2;
+/// A focal length that is better known than this counts as estimated and not assumed.
+const ESTIMATED_FOCAL_SIGMA: f64 = 0.1;
 
 /// Reconstructs a moving camera (`ego = visual`, `ego = external`).
 #[derive(Debug)]
@@ -56,6 +61,9 @@ pub struct VisualReconstructor {
     scene: u64,
     /// Smoothed ln(network depth / map depth) and the time of its last change.
     wander: Option<(f64, f64)>,
+    /// The focal length, where none is given: its estimate, and the ratio to the assumption that is in use.
+    focal: Option<(FocalEstimator, f64)>,
+    keyframes_since_focal: u32,
     /// Smoothed told and seen (map units a second) speeds.
     speeds: Option<(f64, f64)>,
 }
@@ -77,7 +85,12 @@ impl VisualReconstructor {
     /// From pictures alone. Without a description of the camera the field of view is assumed and what is measured is
     /// marked as unreliable.
     pub fn new(camera: Option<Camera>, priors: Arc<ClassPriors>) -> Self {
+        let focal = camera
+            .is_none()
+            .then(|| FocalEstimator::new(IntrinsicsSource::AssumedFieldOfView.relative_focal_sigma()));
         Self {
+            focal: focal.map(|focal| (focal, 0.0)),
+            keyframes_since_focal: 0,
             cameras: Cameras::new(camera),
             lifter: Lifter::new(priors),
             odometry: Odometry::default(),
@@ -103,12 +116,53 @@ impl VisualReconstructor {
         self.ego.as_ref().map(EgoTrack::offset_s)
     }
 
+    /// The camera for pictures of this size, with the focal length as estimated where none is given.
+    fn camera_for(&mut self, width: u32, height: u32) -> Result<Arc<Camera>, CameraError> {
+        let camera = self.cameras.for_size(width, height)?;
+        let Some((focal, used)) = self.focal.filter(|_| self.cameras.are_assumed()) else {
+            return Ok(camera);
+        };
+        let factor = used.exp();
+        let mut camera = (*camera).clone();
+        camera.intrinsics.fx *= factor;
+        camera.intrinsics.fy *= factor;
+        if focal.sigma() < ESTIMATED_FOCAL_SIGMA {
+            camera.intrinsics_source = IntrinsicsSource::Estimated;
+        }
+        Ok(Arc::new(camera))
+    }
+
+    /// Looks, now and then, which focal length the odometry's window fits best with.
+    fn measure_focal(&mut self) {
+        let Some((focal, used)) = &mut self.focal else { return };
+        if !self.odometry.window_is_new() {
+            return;
+        }
+        self.keyframes_since_focal += 1;
+        if !self.keyframes_since_focal.is_multiple_of(FOCAL_INTERVAL) {
+            return;
+        }
+        if let Some(costs) = self.odometry.costs_by_focal(focal::STEP) {
+            focal.update(costs);
+        }
+        if (focal.log_ratio() - *used).abs() > 0.005 {
+            self.odometry.refocus((focal.log_ratio() - *used).exp());
+            *used = focal.log_ratio();
+        }
+    }
+
     fn told(&self, time_s: f64) -> Told {
         self.ego.as_ref().map_or_else(Told::default, |ego| ego.at(time_s))
     }
 
     /// What is told of the step from the last frame, in map units.
-    fn told_step(&self, camera: &Camera, told: &Told, world: &World, time_s: f64) -> Option<(Isometry3<f64>, f64, f64)> {
+    fn told_step(
+        &self,
+        camera: &Camera,
+        told: &Told,
+        world: &World,
+        time_s: f64,
+    ) -> Option<(Isometry3<f64>, f64, f64)> {
         let dt = time_s - world.time_s;
         let mount = mount(camera);
         let to_map = (-self.scale.as_ref()?.log_scale()).exp();
@@ -145,7 +199,9 @@ impl VisualReconstructor {
                 camera.mounting_source.tilt_sigma_rad(),
             )
         });
-        let motion = self.world.and_then(|world| self.told_step(camera, told, &world, time_s));
+        let motion = self
+            .world
+            .and_then(|world| self.told_step(camera, told, &world, time_s));
         Some(self.odometry.step(&Input {
             time_s,
             picture,
@@ -360,7 +416,13 @@ impl VisualReconstructor {
         if let Some(told_pose) = told_pose {
             let alone = outcome.is_none_or(|outcome| outcome.lost);
             let (position_sigma, rotation_sigma) = external::pose_sigma();
-            let gain = |variance: f64, sigma: f64| if alone { 1.0 } else { variance / (variance + sigma * sigma) };
+            let gain = |variance: f64, sigma: f64| {
+                if alone {
+                    1.0
+                } else {
+                    variance / (variance + sigma * sigma)
+                }
+            };
             let (along, about) = (
                 gain(world.position_variance, position_sigma),
                 gain(world.rotation_variance, rotation_sigma),
@@ -384,7 +446,11 @@ impl VisualReconstructor {
             world.velocity_known = true;
         } else if dt > 0.0 && !outcome.is_some_and(|outcome| outcome.lost) {
             let now = (world.world_from_camera.translation.vector - before.translation.vector) / dt;
-            let share = if world.velocity_known { 1.0 - (-dt / VELOCITY_S).exp() } else { 1.0 };
+            let share = if world.velocity_known {
+                1.0 - (-dt / VELOCITY_S).exp()
+            } else {
+                1.0
+            };
             world.velocity_mps += (now - world.velocity_mps) * share;
             world.velocity_known = true;
         }
@@ -412,7 +478,7 @@ impl VisualReconstructor {
 
 impl Reconstructor for VisualReconstructor {
     fn reconstruct_frame(&mut self, frame: &SceneFrame<'_>) -> Result<View, CameraError> {
-        let camera = self.cameras.for_size(frame.width, frame.height)?;
+        let camera = self.camera_for(frame.width, frame.height)?;
         let time_s = frame.time.seconds();
         let told = self.told(time_s);
         let outcome = self.see(frame, &camera, &told);
@@ -430,9 +496,13 @@ impl Reconstructor for VisualReconstructor {
         }
         let before = self.world;
         let world = self.advance(frame, &camera, &told, outcome.as_ref(), plane.as_ref());
-        if let (Some(before), Some(ego)) = (before.filter(|_| outcome.as_ref().is_some_and(|o| !o.lost)), &mut self.ego) {
+        if let (Some(before), Some(ego)) = (
+            before.filter(|_| outcome.as_ref().is_some_and(|o| !o.lost)),
+            &mut self.ego,
+        ) {
             let dt = world.time_s - before.time_s;
-            let turn = before.world_from_camera.rotation.inverse() * world.world_from_camera.rotation;
+            // As the pictures show it: the fused pose has been drawn to what is told.
+            let turn = before.map_from_camera.rotation.inverse() * world.map_from_camera.rotation;
             if dt > 0.0 {
                 let up = before.world_from_camera.rotation.inverse() * Vector3::z();
                 ego.note_turning(time_s - 0.5 * dt, turn.scaled_axis().dot(&up) / dt);
@@ -440,6 +510,10 @@ impl Reconstructor for VisualReconstructor {
             ego.forget_before(time_s);
         }
         self.world = Some(world);
+        self.measure_focal();
+        if let (Some(world), Some(pose)) = (&mut self.world, self.odometry.pose()) {
+            world.map_from_camera = pose;
+        }
         let is_told = told.world_from_ego.is_some() || (told.speed_mps.is_some() && told.yaw_rate_radps.is_some());
         let seen = outcome.as_ref().is_some_and(|outcome| !outcome.lost);
         let log_scale_sigma = match (&self.scale, told.world_from_ego) {
@@ -448,16 +522,26 @@ impl Reconstructor for VisualReconstructor {
             (None, _) => UNKNOWN_SCALE,
         };
         let speed_mps = world.velocity_mps.norm();
-        let jitter_mps = outcome.as_ref().filter(|outcome| !outcome.still).map_or(0.0, |outcome| {
-            let metres = self.scale.as_ref().map_or(1.0, |scale| scale.log_scale().exp());
-            let position = outcome.covariance.fixed_view::<3, 3>(0, 0).trace().max(0.0) / 3.0;
-            position.sqrt() * metres / VELOCITY_S
-        });
+        let jitter_mps = outcome
+            .as_ref()
+            .filter(|outcome| !outcome.still)
+            .map_or(0.0, |outcome| {
+                let metres = self.scale.as_ref().map_or(1.0, |scale| scale.log_scale().exp());
+                let position = outcome.covariance.fixed_view::<3, 3>(0, 0).trace().max(0.0) / 3.0;
+                position.sqrt() * metres / VELOCITY_S
+            });
         Ok(View {
-            relative_focal_sigma: camera.intrinsics_source.relative_focal_sigma(),
+            relative_focal_sigma: match &self.focal {
+                Some((focal, _)) => focal.sigma(),
+                None => camera.intrinsics_source.relative_focal_sigma(),
+            },
             world_from_camera: world.world_from_camera,
             ego_velocity_in_world_mps: world.velocity_mps,
-            pose_source: if is_told { PoseSource::External } else { PoseSource::Visual },
+            pose_source: if is_told {
+                PoseSource::External
+            } else {
+                PoseSource::Visual
+            },
             ground_z_in_world_m: camera
                 .mounting
                 .map(|mounting| world.world_from_camera.translation.z - mounting.height_m),
@@ -465,11 +549,17 @@ impl Reconstructor for VisualReconstructor {
             scene: self.scene,
             health: ReconstructionHealth {
                 log_scale_sigma,
-                inlier_ratio: outcome.as_ref().map_or(if is_told { 1.0 } else { 0.0 }, |o| o.inlier_ratio),
+                inlier_ratio: outcome
+                    .as_ref()
+                    .map_or(if is_told { 1.0 } else { 0.0 }, |o| o.inlier_ratio),
                 lost: !seen && !is_told,
                 ego_velocity_sigma_mps: jitter_mps.hypot(speed_mps * log_scale_sigma.min(1.0)),
                 log_scale_drift: self.scale.as_ref().map_or(0.0, ScaleFilter::drift),
-                scale_disagreement: self.scale.as_ref().and_then(ScaleFilter::disagreement).map(|(log, _)| log),
+                scale_disagreement: self
+                    .scale
+                    .as_ref()
+                    .and_then(ScaleFilter::disagreement)
+                    .map(|(log, _)| log),
             },
             camera,
         })
@@ -529,8 +619,12 @@ fn ground_points(
             if covered {
                 continue;
             }
-            let Some(depth_m) = depth.at(u as f32, v as f32) else { continue };
-            let Ok(ray) = intrinsics.unproject(&Point2::new(x, y)) else { continue };
+            let Some(depth_m) = depth.at(u as f32, v as f32) else {
+                continue;
+            };
+            let Ok(ray) = intrinsics.unproject(&Point2::new(x, y)) else {
+                continue;
+            };
             if ray.z > 0.2 && down.dot(&ray) > 0.03 {
                 points.push((ray.into_inner() / ray.z, wander.exp() / f64::from(depth_m)));
             }

@@ -118,7 +118,7 @@ macro_rules! schemas {
     };
 }
 
-schemas!(Tracks, Answer, Status, AskRequest, AskReply, History);
+schemas!(Tracks, Answer, Status, AskRequest, AskReply, History, Ego);
 
 /// Writes one frame's tracks in messages of at most [`MAX_STATE_BYTES`]: one where they fit, else up to [`MAX_PARTS`].
 /// What does not fit into those is left out, least existence probability first, and counted in `objects_left_out`.

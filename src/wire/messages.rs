@@ -2,14 +2,14 @@
 //!
 //! A number that is not finite never reaches a message: the state that holds one is left out.
 
-use nalgebra::{Matrix3, Matrix6, Point3, Vector3};
+use nalgebra::{Isometry3, Matrix3, Matrix6, Point3, Quaternion, Translation3, UnitQuaternion, Vector3};
 use thiserror::Error;
 
 use super::keys::Keys;
 use super::proto;
 use crate::frame::{CaptureClock, FrameTime};
 use crate::kinematics::{KinematicState, ObjectState, Reliability};
-use crate::reconstruction::{PoseSource, View};
+use crate::reconstruction::{EgoMoment, EgoMotion, EgoSample, PoseSource, View};
 use crate::results::FrameResults;
 use crate::stkit::{
     Answer, AnswerSource, AnswerValue, Question, QuestionError, Span, SubjectName, Subjects, Task, TypedQuestion,
@@ -203,7 +203,9 @@ fn camera_pose(view: &View) -> Option<proto::CameraPose> {
     let finite = translation.iter().chain(rotation.iter()).all(|value| value.is_finite())
         && view.ego_velocity_in_world_mps.iter().all(|value| value.is_finite())
         && view.health.log_scale_sigma.is_finite()
-        && view.health.inlier_ratio.is_finite();
+        && view.health.inlier_ratio.is_finite()
+        && view.health.ego_velocity_sigma_mps.is_finite()
+        && view.relative_focal_sigma.is_finite();
     finite.then(|| proto::CameraPose {
         source: source.into(),
         position_in_world_m: Some(vector(&translation)),
@@ -218,7 +220,47 @@ fn camera_pose(view: &View) -> Option<proto::CameraPose> {
         log_scale_sigma: view.health.log_scale_sigma,
         inlier_ratio: view.health.inlier_ratio,
         lost: view.health.lost,
+        velocity_sigma_mps: view.health.ego_velocity_sigma_mps,
+        scene: view.scene,
+        focal_px: view.camera.intrinsics.fx,
+        focal_sigma: view.relative_focal_sigma,
     })
+}
+
+/// The vehicle's motion in a message, and when: UTC (nanoseconds since 1970) or stream time (seconds). The error says what
+/// is missing or makes no sense.
+pub fn ego_motion(ego: &proto::Ego) -> Result<(EgoMoment, EgoMotion), String> {
+    let moment = match (ego.utc_ns, ego.stream_time_s) {
+        (Some(utc_ns), _) => EgoMoment::Utc(utc_ns),
+        (None, Some(time_s)) => EgoMoment::Stream(time_s),
+        (None, None) => return Err("expected utc_ns or stream_time_s, found neither".to_owned()),
+    };
+    let motion = match (&ego.position_in_world_m, &ego.world_from_ego_rotation, ego.speed_mps) {
+        (Some(at), Some(turn), _) => {
+            let rotation = UnitQuaternion::try_new(Quaternion::new(turn.w, turn.x, turn.y, turn.z), 1e-6)
+                .ok_or("expected a quaternion of length 1, found one of length 0")?;
+            EgoMotion::Pose {
+                world_from_ego: Isometry3::from_parts(Translation3::new(at.x, at.y, at.z), rotation),
+            }
+        }
+        (None, None, Some(speed_mps)) => EgoMotion::Speed {
+            speed_mps,
+            yaw_rate_radps: ego.yaw_rate_radps,
+        },
+        _ => {
+            return Err(
+                "expected position_in_world_m with world_from_ego_rotation, or speed_mps, found neither".to_owned(),
+            );
+        }
+    };
+    let time_s = match moment {
+        EgoMoment::Utc(_) => 0.0,
+        EgoMoment::Stream(time_s) => time_s,
+    };
+    if !(EgoSample { time_s, motion }).is_finite() {
+        return Err("expected finite numbers".to_owned());
+    }
+    Ok((moment, motion))
 }
 
 /// An answer without its header.
@@ -566,5 +608,27 @@ mod tests {
             ..task(proto::Task::TraveledDistance)
         };
         assert_eq!(error(both), "expected either `subjects` or `class_name`, found both");
+    }
+
+    #[test]
+    fn the_vehicles_motion_is_read_and_what_is_missing_is_said() {
+        let read = |json: &str| ego_motion(&serde_json::from_str::<proto::Ego>(json).unwrap());
+        let speed = read(r#"{"stream_time_s": 2.5, "speed_mps": -1.5, "later_field": 3}"#).unwrap();
+        let motion = EgoMotion::Speed {
+            speed_mps: -1.5,
+            yaw_rate_radps: None,
+        };
+        assert_eq!(speed, (EgoMoment::Stream(2.5), motion));
+        let (moment, motion) = read(
+            r#"{"utc_ns": "1700000000000000000", "position_in_world_m": {"x": 1, "y": 2, "z": 3},
+                "world_from_ego_rotation": {"w": 2, "x": 0, "y": 0, "z": 0}, "speed_mps": 4}"#,
+        )
+        .unwrap();
+        assert_eq!(moment, EgoMoment::Utc(1_700_000_000_000_000_000));
+        let world_from_ego = Isometry3::translation(1.0, 2.0, 3.0);
+        assert_eq!(motion, EgoMotion::Pose { world_from_ego });
+        assert!(read(r#"{"speed_mps": 1}"#).unwrap_err().contains("utc_ns"));
+        assert!(read(r#"{"utc_ns": "1"}"#).unwrap_err().contains("speed_mps"));
+        assert!(read(r#"{"utc_ns": "1", "position_in_world_m": {"x": 1, "y": 2, "z": 3}}"#).is_err());
     }
 }

@@ -91,6 +91,10 @@ struct Newest {
     pose: proto::HealthLevel,
     scale: proto::HealthLevel,
     log_scale_sigma: Option<f64>,
+    log_scale_drift: Option<f64>,
+    scale_disagreement: Option<f64>,
+    focal_px: Option<f64>,
+    focal_sigma: Option<f64>,
     inlier_ratio: Option<f64>,
     objects: u32,
     objects_reliable: u32,
@@ -297,6 +301,10 @@ impl Monitor {
             pose: health(|newest| newest.pose),
             scale: health(|newest| newest.scale),
             log_scale_sigma: newest.as_ref().and_then(|newest| newest.log_scale_sigma),
+            log_scale_drift: newest.as_ref().and_then(|newest| newest.log_scale_drift),
+            scale_disagreement: newest.as_ref().and_then(|newest| newest.scale_disagreement),
+            focal_px: newest.as_ref().and_then(|newest| newest.focal_px),
+            focal_sigma: newest.as_ref().and_then(|newest| newest.focal_sigma),
             inlier_ratio: newest.as_ref().and_then(|newest| newest.inlier_ratio),
             objects: newest.as_ref().map_or(0, |newest| newest.objects),
             objects_reliable: newest.as_ref().map_or(0, |newest| newest.objects_reliable),
@@ -552,6 +560,12 @@ impl Newest {
                 graded(view.health.log_scale_sigma, SCALE_DEGRADED, SCALE_LOST)
             }),
             log_scale_sigma: view.map(|view| view.health.log_scale_sigma).filter(|v| v.is_finite()),
+            log_scale_drift: view.map(|view| view.health.log_scale_drift).filter(|v| v.is_finite()),
+            scale_disagreement: view
+                .and_then(|view| view.health.scale_disagreement)
+                .filter(|v| v.is_finite()),
+            focal_px: view.map(|view| view.camera.intrinsics.fx).filter(|v| v.is_finite()),
+            focal_sigma: view.map(|view| view.relative_focal_sigma).filter(|v| v.is_finite()),
             inlier_ratio: view.map(|view| view.health.inlier_ratio).filter(|v| v.is_finite()),
             objects: count(results.tracks.len()),
             objects_reliable: count(

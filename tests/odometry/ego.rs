@@ -49,7 +49,9 @@ fn a_told_pose_is_taken_without_a_picture() {
 #[test]
 fn nothing_told_and_nothing_seen_is_lost() {
     let mut reconstructor = with_ego();
-    let view = reconstructor.reconstruct(FrameTime::default(), WIDTH, HEIGHT, None).unwrap();
+    let view = reconstructor
+        .reconstruct(FrameTime::default(), WIDTH, HEIGHT, None)
+        .unwrap();
     assert!(view.health.lost);
 }
 

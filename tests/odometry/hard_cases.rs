@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use kinestream::detection::ClassLabel;
-use kinestream::reconstruction::{ClassPriors, PoseSource, Reconstructor, View, VisualReconstructor};
 use kinestream::frame::{FrameTime, Picture, PixelFormat};
 use kinestream::reconstruction::SceneFrame;
+use kinestream::reconstruction::{ClassPriors, PoseSource, Reconstructor, View, VisualReconstructor};
 use nalgebra::Isometry3;
 
 use crate::world::{Block, HEIGHT, Shot, WIDTH, World, camera, displacement_error, pose};
@@ -48,7 +48,10 @@ fn drift(run: &[(f64, Isometry3<f64>, View)]) -> (f64, usize) {
         .map(|pair| (pair[1].1.translation.vector - pair[0].1.translation.vector).norm())
         .sum();
     let error = displacement_error([&first.2, &last.2], [&first.1, &last.1]);
-    (error / length, run.iter().filter(|(_, _, view)| view.health.lost).count())
+    (
+        error / length,
+        run.iter().filter(|(_, _, view)| view.health.lost).count(),
+    )
 }
 
 fn worst_speed_error(run: &[(f64, Isometry3<f64>, View)], from_s: f64, speed: impl Fn(f64) -> f64) -> f64 {
@@ -60,12 +63,20 @@ fn worst_speed_error(run: &[(f64, Isometry3<f64>, View)], from_s: f64, speed: im
 
 #[test]
 fn a_drive_is_followed_with_a_network_that_is_off_in_patches() {
-    let run = drive(&World::street(1), frames(5.0), |t| (8.0 * t, 0.3 * (0.8 * t).sin(), 0.03 * t.sin()), |_| {});
+    let run = drive(
+        &World::street(1),
+        frames(5.0),
+        |t| (8.0 * t, 0.3 * (0.8 * t).sin(), 0.03 * t.sin()),
+        |_| {},
+    );
     let (drift, lost) = drift(&run);
     println!("drift {drift}");
     assert!(drift < 0.03, "drift {drift}");
     assert_eq!(lost, 0);
-    assert!(run.iter().all(|(_, _, view)| view.pose_source == PoseSource::Visual && view.scene == 0));
+    assert!(
+        run.iter()
+            .all(|(_, _, view)| view.pose_source == PoseSource::Visual && view.scene == 0)
+    );
 }
 
 #[test]
@@ -84,15 +95,28 @@ fn the_height_over_the_road_tells_metres_where_no_network_looks() {
 
 #[test]
 fn pure_rotation_is_no_motion() {
-    let run = drive(&World::street(3), frames(4.0), |t| (0.0, 0.0, 0.5 * (0.8 * t).sin()), |_| {});
+    let run = drive(
+        &World::street(3),
+        frames(4.0),
+        |t| (0.0, 0.0, 0.5 * (0.8 * t).sin()),
+        |_| {},
+    );
     for (time_s, truth, view) in &run {
         let moved = (view.world_from_camera.translation.vector - run[0].2.world_from_camera.translation.vector).norm();
         assert!(moved < 0.15, "moved by {moved} m at {time_s} s");
         let turned = run[0].2.world_from_camera.rotation.inverse() * view.world_from_camera.rotation;
         let wanted = run[0].1.rotation.inverse() * truth.rotation;
-        assert!(turned.angle_to(&wanted) < 0.02, "{} rad off at {time_s} s", turned.angle_to(&wanted));
+        assert!(
+            turned.angle_to(&wanted) < 0.02,
+            "{} rad off at {time_s} s",
+            turned.angle_to(&wanted)
+        );
         assert!(!view.health.lost);
-        assert!(view.ego_velocity_in_world_mps.norm() < 0.6, "{} m/s at {time_s} s", view.ego_velocity_in_world_mps.norm());
+        assert!(
+            view.ego_velocity_in_world_mps.norm() < 0.6,
+            "{} m/s at {time_s} s",
+            view.ego_velocity_in_world_mps.norm()
+        );
     }
 }
 
@@ -116,7 +140,10 @@ fn a_full_stop_in_moving_traffic_is_a_stop() {
         let speed = view.ego_velocity_in_world_mps.norm();
         assert!(speed < 0.1, "{speed} m/s at {time_s} s");
     }
-    let still = standing.iter().filter(|(_, _, view)| view.ego_velocity_in_world_mps.norm() == 0.0).count();
+    let still = standing
+        .iter()
+        .filter(|(_, _, view)| view.ego_velocity_in_world_mps.norm() == 0.0)
+        .count();
     assert!(still * 10 >= standing.len() * 8, "{still} of {}", standing.len());
 }
 
@@ -129,7 +156,11 @@ fn a_truck_before_most_of_the_picture_does_not_take_the_camera_along() {
     let covered = run
         .iter()
         .map(|(time_s, truth, _)| {
-            let area: f32 = world.movable(&camera, truth, *time_s).iter().map(|region| region.bbox.area()).sum();
+            let area: f32 = world
+                .movable(&camera, truth, *time_s)
+                .iter()
+                .map(|region| region.bbox.area())
+                .sum();
             area / (WIDTH * HEIGHT) as f32
         })
         .fold(0.0f32, f32::max);
@@ -191,7 +222,9 @@ fn a_shot_cut_begins_a_new_scene_without_a_jump() {
 
 #[test]
 fn a_frame_rate_that_falls_from_30_to_5_is_no_change_of_speed() {
-    let times = (0..60).map(|index| f64::from(index) / 30.0).chain((0..15).map(|index| 2.0 + f64::from(index) / 5.0));
+    let times = (0..60)
+        .map(|index| f64::from(index) / 30.0)
+        .chain((0..15).map(|index| 2.0 + f64::from(index) / 5.0));
     let run = drive(&World::street(8), times, |t| (5.0 * t, 0.0, 0.04 * t.sin()), |_| {});
     let (drift, lost) = drift(&run);
     println!("drift {drift}");
@@ -207,7 +240,19 @@ fn two_seconds_of_black_are_told_and_got_over() {
         &World::street(9),
         frames(6.0),
         // It stands while nothing is seen, so that the way afterwards is that of before.
-        |t| (if t < 1.5 { 4.0 * t } else if t < 4.5 { 6.0 } else { 6.0 + 4.0 * (t - 4.5) }, 0.0, 0.0),
+        |t| {
+            (
+                if t < 1.5 {
+                    4.0 * t
+                } else if t < 4.5 {
+                    6.0
+                } else {
+                    6.0 + 4.0 * (t - 4.5)
+                },
+                0.0,
+                0.0,
+            )
+        },
         |shot| {
             if (2.0..4.0).contains(&shot.time_s) {
                 shot.exposure = (0.0, 16.0);
@@ -243,7 +288,12 @@ fn a_network_that_drifts_by_a_fifth_in_five_seconds_changes_neither_scale_nor_de
     assert_eq!(lost, 0);
     // A car that keeps its distance does so in the depth that is handed on.
     let read = |view: &View| f64::from(view.depth.as_ref().unwrap().at(0.5, 0.62).unwrap());
-    let near = |time_s: f64| run.iter().find(|(t, ..)| *t >= time_s).map(|(.., view)| read(view)).unwrap();
+    let near = |time_s: f64| {
+        run.iter()
+            .find(|(t, ..)| *t >= time_s)
+            .map(|(.., view)| read(view))
+            .unwrap()
+    };
     let (early, late) = (near(0.5), near(5.5));
     println!("depth {early} then {late}");
     assert!((late / early).ln().abs() < 0.12, "{early} m became {late} m");
@@ -267,7 +317,13 @@ fn pictures_without_anything_to_see_are_lost_and_nothing_else() {
             })
             .unwrap();
         assert!(view.health.lost);
-        assert!(view.world_from_camera.translation.vector.iter().all(|value| value.is_finite()));
+        assert!(
+            view.world_from_camera
+                .translation
+                .vector
+                .iter()
+                .all(|value| value.is_finite())
+        );
     }
 }
 
@@ -296,7 +352,13 @@ fn a_parked_car_seen_from_a_moving_camera_stands() {
             .enumerate()
             .map(|(index, region)| track(index as u64, region.bbox))
             .collect();
-        let states = engine.update(FrameTime::from_pts_ns((time_s * 1e9) as u64), &tracks, &view, WIDTH, HEIGHT);
+        let states = engine.update(
+            FrameTime::from_pts_ns((time_s * 1e9) as u64),
+            &tracks,
+            &view,
+            WIDTH,
+            HEIGHT,
+        );
         if time_s > 2.0 {
             speeds.extend(
                 states

@@ -64,7 +64,10 @@ impl World {
             let out = 6.5 + 1.5 * f64::from((index * 7 + seed as i32) % 3);
             let high = 5.0 + f64::from((index * 5) % 4) * 2.0;
             blocks.push(Block::house([x, out, 0.0], [x + 9.0, out + 8.0, high]));
-            blocks.push(Block::house([x + 4.0, -out - 9.0, 0.0], [x + 13.0, -out - 1.0, high + 1.0]));
+            blocks.push(Block::house(
+                [x + 4.0, -out - 9.0, 0.0],
+                [x + 13.0, -out - 1.0, high + 1.0],
+            ));
             blocks.push(Block::house([x, 5.0, 0.0], [x + 0.25, 5.25, 5.0]));
             blocks.push(Block::house([x + 6.0, -5.3, 0.0], [x + 6.25, -5.05, 4.0]));
         }
@@ -83,39 +86,56 @@ impl World {
         let intrinsics = &camera.intrinsics;
         let origin = world_from_camera.translation.vector;
         let rotation = world_from_camera.rotation.to_rotation_matrix();
-        let boxes: Vec<_> = self.blocks.iter().map(|block| block.at(time_s)).collect();
-        let mut gray = Vec::with_capacity((intrinsics.width * intrinsics.height) as usize);
-        let mut depth = Vec::with_capacity(gray.capacity());
-        for y in 0..intrinsics.height {
-            for x in 0..intrinsics.width {
-                let ray = Vector3::new(
+        let ray_of = |x: u32, y: u32| {
+            rotation
+                * Vector3::new(
                     (f64::from(x) + 0.5 - intrinsics.cx) / intrinsics.fx,
                     (f64::from(y) + 0.5 - intrinsics.cy) / intrinsics.fy,
                     1.0,
-                );
-                let direction = rotation * ray;
-                let mut nearest = f64::INFINITY;
+                )
+        };
+        let (width, height) = (intrinsics.width, intrinsics.height);
+        // What each pixel shows: distance, and which face of which block.
+        let mut shown = vec![(f64::INFINITY, usize::MAX, 0); (width * height) as usize];
+        for (index, block) in self.blocks.iter().enumerate() {
+            let (low, high) = block.at(time_s);
+            let Some((x0, y0, x1, y1)) = extent(&low, &high, camera, world_from_camera) else {
+                continue;
+            };
+            for y in y0..y1 {
+                for x in x0..x1 {
+                    if let Some((distance, axis)) = enter(&low, &high, &origin, &ray_of(x, y)) {
+                        let cell = &mut shown[(y * width + x) as usize];
+                        if distance < cell.0 {
+                            *cell = (distance, index, axis);
+                        }
+                    }
+                }
+            }
+        }
+        let mut gray = Vec::with_capacity(shown.len());
+        let mut depth = Vec::with_capacity(shown.len());
+        for y in 0..height {
+            for x in 0..width {
+                let direction = ray_of(x, y);
+                let (mut nearest, index, axis) = shown[(y * width + x) as usize];
                 let mut value = 205.0 + 20.0 * direction.z / direction.norm();
-                if direction.z < -1e-6 {
-                    nearest = -origin.z / direction.z;
+                let ground = -origin.z / direction.z;
+                if direction.z < -1e-6 && ground < nearest {
+                    nearest = ground;
                     let at = origin + direction * nearest;
                     let slant = direction.z.abs() / direction.norm();
                     value = self.texture(at.x, at.y, 0, nearest / intrinsics.fx / slant);
-                }
-                for (index, (low, high)) in boxes.iter().enumerate() {
-                    let Some((distance, axis)) = enter(low, high, &origin, &direction) else { continue };
-                    if distance < nearest {
-                        nearest = distance;
-                        let at = origin + direction * distance - self.blocks[index].velocity * time_s;
-                        let (u, v) = match axis {
-                            0 => (at.y, at.z),
-                            1 => (at.x, at.z),
-                            _ => (at.x, at.y),
-                        };
-                        let slant = direction[axis].abs() / direction.norm();
-                        let footprint = distance / intrinsics.fx / slant.max(0.05);
-                        value = self.texture(u, v, 1 + index as u32 * 3 + axis as u32, footprint);
-                    }
+                } else if index < self.blocks.len() {
+                    let at = origin + direction * nearest - self.blocks[index].velocity * time_s;
+                    let (u, v) = match axis {
+                        0 => (at.y, at.z),
+                        1 => (at.x, at.z),
+                        _ => (at.x, at.y),
+                    };
+                    let slant = direction[axis].abs() / direction.norm();
+                    let footprint = nearest / intrinsics.fx / slant.max(0.05);
+                    value = self.texture(u, v, 1 + index as u32 * 3 + axis as u32, footprint);
                 }
                 gray.push(value.clamp(0.0, 255.0) as u8);
                 depth.push(if nearest.is_finite() { nearest as f32 } else { f32::NAN });
@@ -144,33 +164,9 @@ impl World {
             .filter_map(|block| {
                 let class = ClassLabel::new(block.class?);
                 let (low, high) = block.at(time_s);
-                let (mut x0, mut y0, mut x1, mut y1) = (f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY);
-                for corner in 0..8 {
-                    let pick = |axis: usize| if corner >> axis & 1 == 0 { low[axis] } else { high[axis] };
-                    let mut point =
-                        world_from_camera.inverse_transform_point(&Point3::new(pick(0), pick(1), pick(2)));
-                    if point.z < 0.1 {
-                        // Beside the camera: it reaches to the picture's edge.
-                        point.z = 0.1;
-                    }
-                    let pixel: Point2<f64> = camera.intrinsics.project(&point)?;
-                    x0 = x0.min(pixel.x);
-                    x1 = x1.max(pixel.x);
-                    y0 = y0.min(pixel.y);
-                    y1 = y1.max(pixel.y);
-                }
-                let in_front = [low, high].iter().any(|corner| {
-                    world_from_camera.inverse_transform_point(corner).z > 0.1
-                });
-                let (width, height) = (f64::from(camera.intrinsics.width), f64::from(camera.intrinsics.height));
-                let bbox = BoundingBox::new(
-                    x0.clamp(0.0, width) as f32,
-                    y0.clamp(0.0, height) as f32,
-                    x1.clamp(0.0, width) as f32,
-                    y1.clamp(0.0, height) as f32,
-                );
-                (in_front && bbox.is_valid()).then_some(MovableRegion {
-                    bbox,
+                let (x0, y0, x1, y1) = extent(&low, &high, camera, world_from_camera)?;
+                Some(MovableRegion {
+                    bbox: BoundingBox::new(x0 as f32, y0 as f32, x1 as f32, y1 as f32),
                     mask: None,
                     class,
                 })
@@ -179,7 +175,57 @@ impl World {
     }
 }
 
-fn enter(low: &Point3<f64>, high: &Point3<f64>, origin: &Vector3<f64>, direction: &Vector3<f64>) -> Option<(f64, usize)> {
+/// The pixels that a block may cover: left, top, right, bottom; `None` when it is not in view.
+fn extent(
+    low: &Point3<f64>,
+    high: &Point3<f64>,
+    camera: &Camera,
+    world_from_camera: &Isometry3<f64>,
+) -> Option<(u32, u32, u32, u32)> {
+    const NEAR: f64 = 0.05;
+    let intrinsics = &camera.intrinsics;
+    let corners: Vec<Point3<f64>> = (0..8)
+        .map(|corner| {
+            let pick = |axis: usize| if corner >> axis & 1 == 0 { low[axis] } else { high[axis] };
+            world_from_camera.inverse_transform_point(&Point3::new(pick(0), pick(1), pick(2)))
+        })
+        .collect();
+    let (mut x0, mut y0, mut x1, mut y1) = (f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY);
+    let mut add = |point: &Point3<f64>| {
+        let (u, v) = (
+            intrinsics.fx * point.x / point.z + intrinsics.cx,
+            intrinsics.fy * point.y / point.z + intrinsics.cy,
+        );
+        x0 = x0.min(u);
+        x1 = x1.max(u);
+        y0 = y0.min(v);
+        y1 = y1.max(v);
+    };
+    for (index, corner) in corners.iter().enumerate() {
+        if corner.z >= NEAR {
+            add(corner);
+        }
+        // Edges that cross the near plane.
+        for axis in 0..3 {
+            let other = &corners[index | 1 << axis];
+            if (corner.z < NEAR) != (other.z < NEAR) {
+                let share = (NEAR - corner.z) / (other.z - corner.z);
+                add(&(corner + (other - corner) * share));
+            }
+        }
+    }
+    let clip = |value: f64, most: u32| value.clamp(0.0, f64::from(most)) as u32;
+    let (left, top) = (clip(x0.floor(), intrinsics.width), clip(y0.floor(), intrinsics.height));
+    let (right, bottom) = (clip(x1.ceil(), intrinsics.width), clip(y1.ceil(), intrinsics.height));
+    (left < right && top < bottom).then_some((left, top, right, bottom))
+}
+
+fn enter(
+    low: &Point3<f64>,
+    high: &Point3<f64>,
+    origin: &Vector3<f64>,
+    direction: &Vector3<f64>,
+) -> Option<(f64, usize)> {
     let (mut near, mut far, mut face) = (0.0f64, f64::INFINITY, usize::MAX);
     for axis in 0..3 {
         let (a, b) = (
@@ -271,7 +317,9 @@ impl<'a> Shot<'a> {
             let grain = hash(index as i32, (self.time_s * 1e3) as i32, 5) * 4.0 - 2.0;
             *value = (f64::from(*value) * gain + offset + grain).clamp(0.0, 255.0) as u8;
         }
-        let depth = self.depth_factor.map(|factor| Arc::new(self.depth_map(camera, &depth, factor)));
+        let depth = self
+            .depth_factor
+            .map(|factor| Arc::new(self.depth_map(camera, &depth, factor)));
         let movable = if self.detected {
             self.world.movable(camera, &self.truth, self.time_s)
         } else {
@@ -298,10 +346,7 @@ impl<'a> Shot<'a> {
             for x in 0..width {
                 let at = (y * DEPTH_CELL + DEPTH_CELL / 2) * WIDTH + x * DEPTH_CELL + DEPTH_CELL / 2;
                 let true_m = f64::from(depth[at as usize]);
-                let pixel = Point2::new(
-                    f64::from(x * DEPTH_CELL) + 2.0,
-                    f64::from(y * DEPTH_CELL) + 2.0,
-                );
+                let pixel = Point2::new(f64::from(x * DEPTH_CELL) + 2.0, f64::from(y * DEPTH_CELL) + 2.0);
                 let ray = camera.intrinsics.unproject(&pixel).unwrap();
                 let point = self.truth * Point3::from(ray.into_inner() * (true_m / ray.z));
                 let error = 0.2 * (noise(point.x / 4.0, point.y / 4.0 + point.z, 9) - 0.5);

@@ -63,7 +63,16 @@ pub fn run_odometry(args: OdometryArgs) -> anyhow::Result<()> {
 fn table(report: &OdometryReport) -> Table {
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["frames", "path m", "ATE m", "RPE m/s", "RPE °/s", "scale error", "ms/frame", "lost"]);
+    table.set_header([
+        "frames",
+        "path m",
+        "ATE m",
+        "RPE m/s",
+        "RPE °/s",
+        "scale error",
+        "ms/frame",
+        "lost",
+    ]);
     table.add_row([
         report.frames.to_string(),
         format!("{:.2}", report.path_m),

@@ -11,7 +11,7 @@ use ::gst_video::VideoInfo;
 
 use super::snapshot::Snapshots;
 use super::{KinePublishEncoding, KinePublishMode};
-use crate::gst::events::{Answers, Ask, Model, SourceState, SourceStatus};
+use crate::gst::events::{Answers, Ask, Ego, Model, SourceState, SourceStatus};
 use crate::gst::frame_clock::FrameClock;
 use crate::gst::{in_place, metadata};
 use crate::results::FrameResults;
@@ -386,6 +386,7 @@ impl KinePublish {
     fn services(&self) -> Services {
         let element = self.obj().downgrade();
         let snapshots = self.snapshots.clone();
+        let hears = element.clone();
         Services {
             ask: Some(Box::new(move |ask: &ForwardedAsk| {
                 let Some(element) = element.upgrade() else { return false };
@@ -405,6 +406,11 @@ impl KinePublish {
                 taken
             })),
             snapshot: Some(Box::new(move || snapshots.take())),
+            ego: Some(Box::new(move |time, motion| {
+                if let Some(element) = hears.upgrade() {
+                    element.sink_pad().push_event(Ego { time, motion }.to_upstream_event());
+                }
+            })),
         }
     }
 }

@@ -35,7 +35,10 @@ pub enum Ego {
     #[enum_value(name = "Found from the pictures (visual odometry)", nick = "visual")]
     Visual,
     /// Told by the vehicle, fused with the pictures.
-    #[enum_value(name = "Told by the vehicle (ego-file, events), fused with the pictures", nick = "external")]
+    #[enum_value(
+        name = "Told by the vehicle (ego-file, events), fused with the pictures",
+        nick = "external"
+    )]
     External,
 }
 

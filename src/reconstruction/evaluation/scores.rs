@@ -78,7 +78,10 @@ pub fn score(trajectories: &Trajectories) -> OdometryReport {
     OdometryReport {
         frames: times_s.len(),
         path_m: to.windows(2).map(|pair| (pair[1] - pair[0]).norm()).sum(),
-        ate_rmse_m: rms(&mut from.iter().zip(&to).map(|(a, b)| (rigid.rotation * a + rigid.translation.vector - b).norm())),
+        ate_rmse_m: rms(&mut from
+            .iter()
+            .zip(&to)
+            .map(|(a, b)| (rigid.rotation * a + rigid.translation.vector - b).norm())),
         rpe_trans_m: rms(&mut relative.iter().map(|(shift, _)| *shift)),
         rpe_rot_deg: rms(&mut relative.iter().map(|(_, turn)| *turn)),
         scale_error: (scale - 1.0).abs(),

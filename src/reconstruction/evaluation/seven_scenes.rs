@@ -94,7 +94,10 @@ impl SevenScenes {
         }
         let first = color(root, 0)?;
         if !(matrix[0] > 0.0 && matrix[4] > 0.0) {
-            return Err(content("positive focal lengths", format!("{} and {}", matrix[0], matrix[4])));
+            return Err(content(
+                "positive focal lengths",
+                format!("{} and {}", matrix[0], matrix[4]),
+            ));
         }
         let camera = Camera {
             intrinsics: Intrinsics {
@@ -149,7 +152,13 @@ impl SevenScenes {
         let depth_m = depth
             .as_raw()
             .iter()
-            .map(|value| if known(value) { f32::from(*value) * 1e-3 } else { f32::NAN })
+            .map(|value| {
+                if known(value) {
+                    f32::from(*value) * 1e-3
+                } else {
+                    f32::NAN
+                }
+            })
             .collect();
         let pose: [f64; 16] = numbers(&self.root.join(format!("frame-{index:06}.pose.txt")))?;
         let rotation = Matrix3::new(

@@ -42,13 +42,13 @@ struct Equation {
     by_depth: f64,
 }
 
-/// Adjusts the window of the map; the poses of keyframes beyond the window stay. `focal` is in pixels, so that residuals
-/// are.
-pub(crate) fn adjust(map: &mut Map, steps: usize) {
+/// Adjusts the window of the map; the poses of keyframes beyond the window stay. The robust cost that is left (in
+/// variances); `None` when there is nothing to adjust.
+pub(crate) fn adjust(map: &mut Map, steps: usize) -> Option<f64> {
     let start = map.window_start();
     let count = map.keyframes.len() - start;
     if count < 2 {
-        return;
+        return None;
     }
     // With older keyframes in the map, their landmarks hold it too.
     let held = 2.min(count - 1);
@@ -94,6 +94,7 @@ pub(crate) fn adjust(map: &mut Map, steps: usize) {
             landmark.inverse_depth_sigma = 1.5 / eliminated.own.sqrt();
         }
     }
+    Some(system.cost)
 }
 
 fn linearise(map: &Map, start: usize, filter_bias: &[f64]) -> System {
@@ -114,7 +115,9 @@ fn linearise(map: &Map, start: usize, filter_bias: &[f64]) -> System {
         system.matrix[(row, row)] += BIAS_SIGMA.powi(-2);
         system.gradient[row] += off / BIAS_SIGMA;
         for seen in &keyframe.observations {
-            let Some(index) = map.landmark_index(seen.landmark) else { continue };
+            let Some(index) = map.landmark_index(seen.landmark) else {
+                continue;
+            };
             let landmark = &map.landmarks[index];
             let Ok(host_index) = map.keyframes.binary_search_by_key(&landmark.host, |k| k.id) else {
                 continue;
@@ -142,7 +145,11 @@ fn linearise(map: &Map, start: usize, filter_bias: &[f64]) -> System {
                 let equations = geometry.reprojection(&seen.seen, seen.sigma);
                 let distance = equations.iter().map(|e| e.residual * e.residual).sum::<f64>().sqrt();
                 let weight = if distance > HUBER { HUBER / distance } else { 1.0 };
-                system.cost += if distance > HUBER { HUBER * (2.0 * distance - HUBER) } else { distance * distance };
+                system.cost += if distance > HUBER {
+                    HUBER * (2.0 * distance - HUBER)
+                } else {
+                    distance * distance
+                };
                 for equation in &equations {
                     system.add(slot, host_at, at, equation, weight);
                 }
@@ -151,7 +158,11 @@ fn linearise(map: &Map, start: usize, filter_bias: &[f64]) -> System {
                 let equation = geometry.depth(log_depth - keyframe.depth_log_bias, sigma, same);
                 let distance = equation.residual.abs();
                 let weight = if distance > HUBER { HUBER / distance } else { 1.0 };
-                system.cost += if distance > HUBER { HUBER * (2.0 * distance - HUBER) } else { distance * distance };
+                system.cost += if distance > HUBER {
+                    HUBER * (2.0 * distance - HUBER)
+                } else {
+                    distance * distance
+                };
                 system.add(slot, if same { None } else { host_at }, at, &equation, weight);
             }
         }
@@ -301,8 +312,16 @@ impl Geometry {
         let (u, v) = (self.q.x / self.q.z, self.q.y / self.q.z);
         let inverse = 1.0 / self.q.z;
         [
-            self.equation(u - seen.x, &nalgebra::RowVector3::new(inverse, 0.0, -u * inverse), 1.0 / sigma),
-            self.equation(v - seen.y, &nalgebra::RowVector3::new(0.0, inverse, -v * inverse), 1.0 / sigma),
+            self.equation(
+                u - seen.x,
+                &nalgebra::RowVector3::new(inverse, 0.0, -u * inverse),
+                1.0 / sigma,
+            ),
+            self.equation(
+                v - seen.y,
+                &nalgebra::RowVector3::new(0.0, inverse, -v * inverse),
+                1.0 / sigma,
+            ),
         ]
     }
 
@@ -343,7 +362,12 @@ mod tests {
         for index in 0..80 {
             let ray = Vector3::new((index % 10) as f64 * 0.1 - 0.45, (index / 10) as f64 * 0.08 - 0.3, 1.0);
             let depth = 3.0 + (index * 7 % 13) as f64;
-            let id = map.add_landmark(0, Point2::origin(), ray, (1.0 / (depth * (1.0 + noise * ((index % 3) as f64 - 1.0))), 0.1));
+            let id = map.add_landmark(
+                0,
+                Point2::origin(),
+                ray,
+                (1.0 / (depth * (1.0 + noise * ((index % 3) as f64 - 1.0))), 0.1),
+            );
             depths.push(depth);
             for (keyframe, pose) in map.keyframes.iter_mut().zip(&poses) {
                 let point = pose.inverse_transform_point(&Point3::from(ray * depth));

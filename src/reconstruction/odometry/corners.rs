@@ -133,7 +133,11 @@ mod tests {
         let data: Vec<u8> = (0..width * height)
             .map(|cell| {
                 let (x, y) = (cell % width, cell / width);
-                if x < 60 || ((200..240).contains(&x) && (100..140).contains(&y)) { 200 } else { 50 }
+                if x < 60 || ((200..240).contains(&x) && (100..140).contains(&y)) {
+                    200
+                } else {
+                    50
+                }
             })
             .collect();
         let mut pyramid = GrayPyramid::default();
@@ -142,7 +146,10 @@ mod tests {
         assert!(!found.is_empty());
         for corner in &found {
             let near = |edges: [f32; 2], value: f32| edges.iter().any(|edge| (value - edge).abs() < 4.0);
-            assert!(near([200.0, 240.0], corner.x) && near([100.0, 140.0], corner.y), "{corner}");
+            assert!(
+                near([200.0, 240.0], corner.x) && near([100.0, 140.0], corner.y),
+                "{corner}"
+            );
         }
         assert!(find(&pyramid, &Grid::new(width, height, 100), |at| at.x < 150.0).is_empty());
     }

@@ -77,7 +77,7 @@ impl Template {
         }
         template.deviation = (squares / count).sqrt();
         let least = 0.5 * (xx + yy - ((xx - yy).powi(2) + 4.0 * xy * xy).sqrt());
-        if !(least > count * 0.5) {
+        if !least.is_finite() || least <= count * 0.5 {
             return None;
         }
         template.inverse = Matrix2::new(xx, xy, xy, yy).try_inverse()?;
@@ -110,9 +110,9 @@ impl Template {
             }
             mean /= count;
             let (mut squares, mut product, mut bx, mut by, mut tx, mut ty) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
-            for y in 0..PATCH {
-                for x in 0..PATCH {
-                    let value = patch[y][x] - mean;
+            for (y, row) in patch.iter().enumerate() {
+                for (x, value) in row.iter().enumerate() {
+                    let value = value - mean;
                     let wanted = self.values[y][x];
                     squares += value * value;
                     product += value * wanted;
@@ -136,7 +136,11 @@ impl Template {
             if !length.is_finite() {
                 return None;
             }
-            position -= if length > 2.0 { move_by * (2.0 / length) } else { move_by };
+            position -= if length > 2.0 {
+                move_by * (2.0 / length)
+            } else {
+                move_by
+            };
             if (position - near).norm() > reach {
                 return None;
             }
@@ -197,7 +201,9 @@ mod tests {
         let data: Vec<u8> = (0..width * height)
             .map(|cell| {
                 let (x, y) = ((cell % width) as f32 + 0.5, (cell / width) as f32 + 0.5);
-                (gain * texture(x - shift.0, y - shift.1) + offset).round().clamp(0.0, 255.0) as u8
+                (gain * texture(x - shift.0, y - shift.1) + offset)
+                    .round()
+                    .clamp(0.0, 255.0) as u8
             })
             .collect();
         let mut pyramid = GrayPyramid::default();
@@ -208,7 +214,11 @@ mod tests {
     #[test]
     fn shifts_are_found_to_a_fraction_of_a_pixel_whatever_the_exposure() {
         let from = pyramid((0.0, 0.0), 1.0, 0.0);
-        for (shift, gain, offset) in [((3.3, -1.8), 1.0, 0.0), ((11.6, 7.4), 0.5, 10.0), ((-6.25, 2.5), 1.2, -30.0)] {
+        for (shift, gain, offset) in [
+            ((3.3, -1.8), 1.0, 0.0),
+            ((11.6, 7.4), 0.5, 10.0),
+            ((-6.25, 2.5), 1.2, -30.0),
+        ] {
             let to = pyramid(shift, gain, offset);
             for at in [Point2::new(100.0, 80.0), Point2::new(211.3, 140.7)] {
                 let found = follow(&from, &to, at, at, 4).unwrap();

@@ -39,7 +39,8 @@ impl Level {
         for (row, out) in out.iter_mut().enumerate() {
             let upper = (top + row) * self.width + left;
             let lower = upper + self.width;
-            let (Some(upper), Some(lower)) = (self.data.get(upper..=upper + N), self.data.get(lower..=lower + N)) else {
+            let (Some(upper), Some(lower)) = (self.data.get(upper..=upper + N), self.data.get(lower..=lower + N))
+            else {
                 return false;
             };
             for (column, out) in out.iter_mut().enumerate() {
@@ -197,7 +198,7 @@ fn reduce(picture: &Picture<'_>, factor: usize, out: &mut Level) {
             }
         }
         for (out, sum) in out_row.iter_mut().zip(&sums) {
-            *out = (sum / samples >> 8) as u8;
+            *out = ((sum / samples) >> 8) as u8;
         }
     }
 }
@@ -225,7 +226,9 @@ mod tests {
     #[test]
     fn large_pictures_are_averaged_and_formats_agree() {
         let (width, height) = (1280usize, 720usize);
-        let gray: Vec<u8> = (0..width * height).map(|cell| ((cell % width / 2) % 251) as u8).collect();
+        let gray: Vec<u8> = (0..width * height)
+            .map(|cell| ((cell % width / 2) % 251) as u8)
+            .collect();
         let rgb: Vec<u8> = gray.iter().flat_map(|value| [*value; 3]).collect();
         let mut from_gray = GrayPyramid::default();
         from_gray.fill(&Picture::packed(PixelFormat::Gray8, 1280, 720, &gray).unwrap());

@@ -102,7 +102,13 @@ impl Map {
         id
     }
 
-    pub fn add_landmark(&mut self, host: u64, anchor: Point2<f32>, ray: Vector3<f64>, inverse_depth: (f64, f64)) -> u64 {
+    pub fn add_landmark(
+        &mut self,
+        host: u64,
+        anchor: Point2<f32>,
+        ray: Vector3<f64>,
+        inverse_depth: (f64, f64),
+    ) -> u64 {
         let id = self.next_landmark;
         self.next_landmark += 1;
         self.landmarks.push(Landmark {
@@ -134,8 +140,28 @@ impl Map {
 
     /// The landmark in a camera's frame, times its inverse depth; `None` behind the camera.
     pub fn in_camera(&self, landmark: &Landmark, map_from_camera: &Isometry3<f64>) -> Option<Vector3<f64>> {
-        let q = self.sighting(landmark, Vector2::zeros(), 1.0)?.in_camera(map_from_camera);
+        let q = self
+            .sighting(landmark, Vector2::zeros(), 1.0)?
+            .in_camera(map_from_camera);
         (q.z > 0.05).then_some(q)
+    }
+
+    /// Reads the whole map with another focal length, `factor` times the one before: all rays and sightings. Right for
+    /// lenses without distortion.
+    pub fn refocus(&mut self, factor: f64) {
+        let to_rays = 1.0 / factor;
+        for landmark in &mut self.landmarks {
+            landmark.ray.x *= to_rays;
+            landmark.ray.y *= to_rays;
+        }
+        for seen in self
+            .keyframes
+            .iter_mut()
+            .flat_map(|keyframe| &mut keyframe.observations)
+        {
+            seen.seen *= to_rays;
+            seen.sigma *= to_rays;
+        }
     }
 
     /// Forgets what is old: keyframes beyond those kept, with their landmarks, and the landmarks that no longer serve.

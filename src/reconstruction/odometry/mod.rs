@@ -7,6 +7,8 @@ mod gray;
 mod lens;
 mod map;
 mod pose;
+mod search;
+mod surface;
 mod tracker;
 
 pub(crate) use lens::GroundPrior;

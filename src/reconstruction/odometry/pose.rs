@@ -6,7 +6,7 @@
 //! of known depth gives two equations for the pose (3D-2D), one of unknown depth the epipolar one (2D-2D), and one far
 //! away orientation only. Nothing has to be decided in between.
 
-use nalgebra::{Isometry3, Matrix2, Matrix2x6, Matrix3, Matrix6, Point3, Translation3, UnitQuaternion, Vector2, Vector3, Vector6};
+use nalgebra::{Isometry3, Matrix2, Matrix2x6, Matrix6, Translation3, UnitQuaternion, Vector2, Vector3, Vector6};
 
 /// Squared Mahalanobis distance up to which a residual is an inlier: 99 % of a χ² of two.
 pub(crate) const INLIER: f64 = 9.21;
@@ -61,8 +61,8 @@ impl Sighting {
         let mut by_pose = Matrix2x6::zeros();
         by_pose.fixed_columns_mut::<3>(0).copy_from(&by_shift);
         by_pose.fixed_columns_mut::<3>(3).copy_from(&by_turn);
-        let by_depth = project
-            * (map_from_camera.rotation.inverse() * (self.origin - map_from_camera.translation.vector));
+        let by_depth =
+            project * (map_from_camera.rotation.inverse() * (self.origin - map_from_camera.translation.vector));
         let spread = by_depth * self.inverse_depth_sigma;
         let covariance = Matrix2::identity() * self.sigma.powi(2) + spread * spread.transpose();
         Some(Residual {
@@ -133,17 +133,27 @@ fn refine(
         if let Some(expected) = expected {
             let off = difference(&expected.map_from_camera, &pose);
             for axis in 0..6 {
-                let sigma = if axis < 3 { expected.position_sigma } else { expected.rotation_sigma };
+                let sigma = if axis < 3 {
+                    expected.position_sigma
+                } else {
+                    expected.rotation_sigma
+                };
                 let weight = sigma.powi(-2);
                 information[(axis, axis)] += weight;
                 gradient[axis] += weight * off[axis];
             }
         }
         for (_, sighting) in sightings.iter().enumerate().filter(|(index, _)| used(*index)) {
-            let Some(residual) = sighting.residual(&pose) else { continue };
+            let Some(residual) = sighting.residual(&pose) else {
+                continue;
+            };
             let weighted = residual.information * residual.error;
             let distance = residual.error.dot(&weighted).sqrt();
-            let weight = if huber && distance > HUBER { HUBER / distance } else { 1.0 };
+            let weight = if huber && distance > HUBER {
+                HUBER / distance
+            } else {
+                1.0
+            };
             let left = residual.by_pose.transpose() * weight;
             information += left * residual.information * residual.by_pose;
             gradient += left * weighted;
@@ -206,10 +216,7 @@ pub(crate) fn solve(
         if offer(*guesses.first()?) as f64 >= ENOUGH * count as f64 {
             break;
         }
-        let mut picked = [0; SAMPLE];
-        for slot in 0..SAMPLE {
-            picked[slot] = random.below(count);
-        }
+        let mut picked = [0; SAMPLE].map(|_: usize| random.below(count));
         picked.sort_unstable();
         if picked.windows(2).any(|pair| pair[0] == pair[1]) {
             continue;
@@ -248,30 +255,6 @@ pub(crate) fn solve(
     })
 }
 
-/// The rotation alone that explains the sightings, for features without depth: the median angle that is left, radians.
-pub(crate) fn turn_of(pairs: &[(Vector3<f64>, Vector3<f64>)]) -> Option<(UnitQuaternion<f64>, f64)> {
-    if pairs.len() < 3 {
-        return None;
-    }
-    let mut turn = UnitQuaternion::identity();
-    for _ in 0..6 {
-        let mut information = Matrix3::zeros();
-        let mut gradient = Vector3::zeros();
-        for (before, now) in pairs {
-            let predicted = turn * before;
-            let error = predicted.cross(now);
-            let weight = 1.0 / (1.0 + (error.norm() / 0.004).powi(2));
-            information += (Matrix3::identity() - predicted * predicted.transpose()) * weight;
-            gradient += error * weight;
-        }
-        let step = information.cholesky()?.solve(&gradient);
-        turn = UnitQuaternion::from_scaled_axis(step) * turn;
-    }
-    let mut left: Vec<f64> = pairs.iter().map(|(before, now)| (turn * before).angle(now)).collect();
-    left.sort_unstable_by(f64::total_cmp);
-    Some((turn, *left.get(left.len() / 2)?))
-}
-
 /// Marsaglia's xorshift: samples that are the same on every run.
 struct XorShift(u64);
 
@@ -284,15 +267,11 @@ impl XorShift {
     }
 }
 
-/// A point's place in the map, from a sighting's ray and depth.
-pub(crate) fn place(origin: &Vector3<f64>, direction: &Vector3<f64>, inverse_depth: f64) -> Option<Point3<f64>> {
-    (inverse_depth > 1e-6).then(|| Point3::from(origin + direction / inverse_depth))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
+    use nalgebra::Point3;
     use proptest::prelude::*;
 
     fn sightings(pose: &Isometry3<f64>, depths_known: bool, wrong: usize) -> Vec<Sighting> {
@@ -349,26 +328,15 @@ mod tests {
             position_sigma: 0.1,
             rotation_sigma: 1.0,
         };
-        let solved = solve(&sightings(&truth, false, 0), &[Isometry3::identity()], Some(&expected), 100).unwrap();
+        let solved = solve(
+            &sightings(&truth, false, 0),
+            &[Isometry3::identity()],
+            Some(&expected),
+            100,
+        )
+        .unwrap();
         let off = difference(&truth, &solved.map_from_camera);
         assert!(off.fixed_rows::<3>(3).norm() < 2e-3, "off by {off}");
         assert!(off.fixed_rows::<3>(0).norm() < 0.05, "off by {off}");
-    }
-
-    #[test]
-    fn turns_are_found_among_wrong_pairs() {
-        let truth = UnitQuaternion::from_scaled_axis(Vector3::new(0.03, -0.1, 0.02));
-        let pairs: Vec<_> = sightings(&Isometry3::identity(), true, 0)
-            .iter()
-            .enumerate()
-            .map(|(index, sighting)| {
-                let before = sighting.direction.normalize();
-                let wrong = if index % 5 == 0 { Vector3::new(0.05, 0.0, 0.0) } else { Vector3::zeros() };
-                (before, (truth * before + wrong).normalize())
-            })
-            .collect();
-        let (turn, left_rad) = turn_of(&pairs).unwrap();
-        assert!(turn.angle_to(&truth) < 2e-3);
-        assert!(left_rad < 2e-3);
     }
 }

@@ -7,21 +7,22 @@
 
 use std::sync::Arc;
 
-use nalgebra::{Isometry3, Matrix2, Matrix6, Point2, Vector2, Vector3, Vector6};
+use nalgebra::{Isometry3, Matrix6, Point2, Vector3, Vector6};
 
 use super::adjust::adjust;
 use super::corners::{self, Grid};
-use super::flow::{self, Match, RIMMED, Template};
 use super::gray::GrayPyramid;
 use super::lens::{Excluded, GroundPrior, Lens, MovableRegion};
-use super::map::{Landmark, Map, Observed};
+use super::map::{Map, Observed, WINDOW};
 use super::pose::{self, Expected, Sighting, Solved, difference, moved};
+use super::search::{Found, coarse_correlation};
+use super::surface::surface;
 use crate::camera::Intrinsics;
 use crate::frame::Picture;
 use crate::perception::DepthMap;
 
 /// Landmarks aimed at in one picture.
-const FEATURES: usize = 220;
+pub(super) const FEATURES: usize = 220;
 /// Fewer landmarks that agree than this, or a smaller share, and the pose is lost.
 const MIN_INLIERS: usize = 10;
 const MIN_INLIER_SHARE: f64 = 0.25;
@@ -30,18 +31,15 @@ const STILL_PX: f32 = 0.3;
 /// Contrast of the coarsest picture below which there is nothing to see, grey levels.
 const MIN_CONTRAST: f32 = 2.5;
 /// Standard deviation of a position that was followed from picture to picture, and of one found with its own patch, px.
-const FLOW_SIGMA_PX: f64 = 1.2;
-const ANCHOR_SIGMA_PX: f64 = 0.5;
-/// Correlation from which a patch counts as found.
-const FLOW_CORRELATION: f32 = 0.7;
-const ANCHOR_CORRELATION: f32 = 0.85;
+pub(super) const FLOW_SIGMA_PX: f64 = 1.2;
+pub(super) const ANCHOR_SIGMA_PX: f64 = 0.5;
 /// What a camera is expected not to exceed: acceleration in metres (map units) and radians per second squared.
 const ACCELERATION: f64 = 15.0;
 const TURN_ACCELERATION: f64 = 25.0;
 /// Time after which a lost map is given up, seconds.
 const GIVE_UP_S: f64 = 0.7;
 /// Correlation of coarse pictures below which the scene is another.
-const CUT_CORRELATION: f32 = 0.4;
+pub(super) const CUT_CORRELATION: f32 = 0.4;
 /// Share of the picture's width that landmarks may move before a keyframe is made.
 const KEYFRAME_FLOW: f32 = 0.07;
 /// Depth that is assumed where nothing is known, map units.
@@ -93,9 +91,9 @@ struct Rest {
     positions: Vec<(u64, Point2<f32>)>,
 }
 
-struct Last {
-    picture: Arc<GrayPyramid>,
-    pose: Isometry3<f64>,
+pub(super) struct Last {
+    pub picture: Arc<GrayPyramid>,
+    pub pose: Isometry3<f64>,
     time_s: f64,
     /// (shift, turn) a second in the camera frame; `None` when nothing is known of it.
     velocity: Option<Vector6<f64>>,
@@ -105,7 +103,7 @@ struct Last {
 /// Visual odometry; see the [module's documentation](self).
 #[derive(Default)]
 pub(crate) struct Odometry {
-    map: Map,
+    pub(super) map: Map,
     last: Option<Last>,
     rest: Option<Rest>,
     lens: Option<(Intrinsics, u32, Arc<Lens>)>,
@@ -115,15 +113,6 @@ pub(crate) struct Odometry {
     since_keyframe: usize,
     depth_log_bias: f64,
     spare: Option<GrayPyramid>,
-}
-
-/// A landmark found in the current picture.
-#[derive(Clone, Copy, Debug)]
-struct Found {
-    landmark: usize,
-    position: Point2<f32>,
-    seen: Vector2<f64>,
-    sigma_px: f64,
 }
 
 impl std::fmt::Debug for Odometry {
@@ -141,6 +130,41 @@ impl Odometry {
         self.rest = None;
         self.lost_since_s = None;
         self.depth_log_bias = 0.0;
+    }
+
+    /// Whether a keyframe was made in the last frame and the window is full.
+    pub fn window_is_new(&self) -> bool {
+        self.since_keyframe == 0 && self.map.keyframes.len() >= WINDOW && self.lost_since_s.is_none()
+    }
+
+    /// How well the window fits when it is read with a focal length of e^-`step`, 1 and e^`step` times the one used;
+    /// `None` when it cannot be adjusted.
+    pub fn costs_by_focal(&self, step: f64) -> Option<[f64; 3]> {
+        let cost = |log: f64| {
+            let mut map = self.map.clone();
+            map.refocus(log.exp());
+            adjust(&mut map, 8)
+        };
+        Some([cost(-step)?, cost(0.0)?, cost(step)?])
+    }
+
+    /// The pose of the last frame that was recognised.
+    pub fn pose(&self) -> Option<Isometry3<f64>> {
+        self.last
+            .as_ref()
+            .filter(|_| self.lost_since_s.is_none())
+            .map(|last| last.pose)
+    }
+
+    /// Goes on with a focal length `factor` times the one before.
+    pub fn refocus(&mut self, factor: f64) {
+        self.map.refocus(factor);
+        if adjust(&mut self.map, 10).is_some()
+            && let (Some(last), Some(newest)) = (&mut self.last, self.map.keyframes.last())
+            && self.since_keyframe == 0
+        {
+            last.pose = newest.map_from_camera;
+        }
     }
 
     /// Well known landmarks in view that lie below the camera: rays (x / z, y / z, 1) and inverse depths now.
@@ -171,7 +195,14 @@ impl Odometry {
         let picture = Arc::new(pyramid);
         let excluded = Excluded::new(input.movable, picture.factor);
         let outcome = match self.last.take() {
-            None => self.begin(input, &lens, &excluded, &picture, Isometry3::identity(), Continuity::Kept),
+            None => self.begin(
+                input,
+                &lens,
+                &excluded,
+                &picture,
+                Isometry3::identity(),
+                Continuity::Kept,
+            ),
             Some(last) => self.go_on(input, &lens, &excluded, &picture, last),
         };
         if self.spare.is_none() {
@@ -240,7 +271,14 @@ impl Odometry {
         let mut result = None;
         if picture.contrast() >= MIN_CONTRAST {
             let found = self.follow(lens, excluded, picture, &last, &expected.map_from_camera);
-            result = self.locate(lens, excluded, picture, found, &[expected.map_from_camera, last.pose], &expected);
+            result = self.locate(
+                lens,
+                excluded,
+                picture,
+                found,
+                &[expected.map_from_camera, last.pose],
+                &expected,
+            );
             if result.is_none() {
                 result = self.relocalise(lens, excluded, picture, &last);
             }
@@ -252,7 +290,11 @@ impl Odometry {
         let mut pose = solved.map_from_camera;
         let still = self.test_rest(&found, &solved, &mut pose);
         self.note(&found, &solved);
-        let velocity = if still { Vector6::zeros() } else { difference(&last.pose, &pose) / dt };
+        let velocity = if still {
+            Vector6::zeros()
+        } else {
+            difference(&last.pose, &pose) / dt
+        };
         let depth_log_ratio = input
             .depth
             .and_then(|depth| self.depth_log_ratio(depth, lens, &found, &solved, &pose));
@@ -317,7 +359,14 @@ impl Odometry {
             return self.begin(input, lens, excluded, picture, Isometry3::identity(), Continuity::Cut);
         }
         if seen && input.time_s - since >= GIVE_UP_S {
-            return self.begin(input, lens, excluded, picture, expected.map_from_camera, Continuity::Restarted);
+            return self.begin(
+                input,
+                lens,
+                excluded,
+                picture,
+                expected.map_from_camera,
+                Continuity::Restarted,
+            );
         }
         let pose = expected.map_from_camera;
         let covariance = last.covariance;
@@ -333,50 +382,6 @@ impl Odometry {
         }
     }
 
-    /// Follows the landmarks of the last picture into this one.
-    fn follow(
-        &mut self,
-        lens: &Lens,
-        excluded: &Excluded<'_>,
-        picture: &GrayPyramid,
-        last: &Last,
-        expected: &Isometry3<f64>,
-    ) -> Vec<Found> {
-        let mut followed = 0;
-        let mut found = Vec::new();
-        let mut missed = Vec::new();
-        for index in 0..self.map.landmarks.len() {
-            let landmark = &self.map.landmarks[index];
-            let Some(from) = landmark.position else { continue };
-            if excluded.contains(&from) {
-                self.map.landmarks[index].position = None;
-                continue;
-            }
-            followed += 1;
-            let at = |pose: &Isometry3<f64>| self.map.in_camera(landmark, pose).and_then(|q| lens.project(&q));
-            let guess = match (at(&last.pose), at(expected)) {
-                (Some(before), Some(now)) => from + (now - before),
-                _ => from,
-            };
-            match flow::follow(&last.picture, picture, from, guess, 4) {
-                Some(at) if at.correlation >= FLOW_CORRELATION => found.extend(seen(lens, index, &at, FLOW_SIGMA_PX)),
-                _ => missed.push((index, from)),
-            }
-        }
-        // Where the expectation misled most, begin from where things were.
-        if found.len() * 2 < followed {
-            for (index, from) in missed {
-                if let Some(at) = flow::follow(&last.picture, picture, from, from, 5)
-                    && at.correlation >= FLOW_CORRELATION
-                {
-                    found.extend(seen(lens, index, &at, FLOW_SIGMA_PX));
-                }
-            }
-        }
-        found.retain(|found| !excluded.contains(&found.position));
-        found
-    }
-
     fn sightings(&self, lens: &Lens, found: &[Found]) -> Vec<Sighting> {
         found
             .iter()
@@ -388,7 +393,7 @@ impl Odometry {
     }
 
     /// The pose from followed landmarks, then again from their own patches and those of landmarks that come back.
-    fn locate(
+    pub(super) fn locate(
         &mut self,
         lens: &Lens,
         excluded: &Excluded<'_>,
@@ -409,118 +414,6 @@ impl Odometry {
         let sightings = self.sightings(lens, &anchored);
         let fine = pose::solve(&sightings, &[rough.map_from_camera], Some(expected), 0)?;
         (sightings.len() == anchored.len() && convincing(&fine, anchored.len())).then_some((fine, anchored))
-    }
-
-    /// Looks for landmarks with their own patches: those that were followed, and others that should be in view.
-    fn anchor(
-        &self,
-        lens: &Lens,
-        excluded: &Excluded<'_>,
-        picture: &GrayPyramid,
-        found: &[Found],
-        rough: &Solved,
-    ) -> Vec<Found> {
-        let mut grid = Grid::new(picture.width(), picture.height(), FEATURES);
-        let pose = &rough.map_from_camera;
-        let mut result = Vec::with_capacity(found.len() + 64);
-        for (found, inlier) in found.iter().zip(&rough.inliers) {
-            let landmark = &self.map.landmarks[found.landmark];
-            grid.take(&found.position);
-            if !inlier {
-                result.push(*found);
-                continue;
-            }
-            let refined = self
-                .search(lens, picture, landmark, pose, Some(found.position))
-                .filter(|at| (at.position - found.position).norm() < 3.0)
-                .and_then(|at| seen(lens, found.landmark, &at, ANCHOR_SIGMA_PX));
-            result.push(refined.unwrap_or(*found));
-        }
-        // Those that agreed most often first, one to a cell.
-        let mut others: Vec<(u32, usize, Point2<f32>)> = self
-            .map
-            .landmarks
-            .iter()
-            .enumerate()
-            .filter(|(_, landmark)| landmark.position.is_none() && landmark.agreed >= 3)
-            .filter_map(|(index, landmark)| {
-                let at = lens.project(&self.map.in_camera(landmark, pose)?)?;
-                (lens.shows(&at, 8.0) && !excluded.contains(&at)).then_some((landmark.agreed, index, at))
-            })
-            .collect();
-        others.sort_unstable_by_key(|(agreed, ..)| std::cmp::Reverse(*agreed));
-        for (_, index, at) in others {
-            if !grid.take(&at) {
-                continue;
-            }
-            let landmark = &self.map.landmarks[index];
-            if let Some(at) = self.search(lens, picture, landmark, pose, None) {
-                result.extend(seen(lens, index, &at, ANCHOR_SIGMA_PX));
-            }
-        }
-        result
-    }
-
-    /// Looks for a landmark with its patch as it should look from a pose.
-    fn search(
-        &self,
-        lens: &Lens,
-        picture: &GrayPyramid,
-        landmark: &Landmark,
-        pose: &Isometry3<f64>,
-        near: Option<Point2<f32>>,
-    ) -> Option<Match> {
-        let host = self.map.keyframe(landmark.host)?;
-        let project = |ray: &Vector3<f64>| {
-            let sighting = Sighting {
-                origin: host.map_from_camera.translation.vector,
-                direction: host.map_from_camera.rotation * ray,
-                inverse_depth: landmark.inverse_depth,
-                inverse_depth_sigma: 0.0,
-                seen: Vector2::zeros(),
-                sigma: 1.0,
-            };
-            let q = sighting.in_camera(pose);
-            if q.z > 0.05 { lens.project(&q) } else { None }
-        };
-        let center = project(&landmark.ray)?;
-        let step = 4.0;
-        let right = project(&lens.ray(&(landmark.anchor + Vector2::new(step, 0.0)))?)?;
-        let down = project(&lens.ray(&(landmark.anchor + Vector2::new(0.0, step)))?)?;
-        let warp = Matrix2::from_columns(&[(right - center) / step, (down - center) / step]);
-        let grown = warp.determinant();
-        if !(0.06..=16.0).contains(&grown) {
-            return None;
-        }
-        let host_from_here = warp.try_inverse()?;
-        let mut position = near.unwrap_or(center);
-        let mut found = None;
-        // What was not followed may lie some pixels off.
-        let first_floor = usize::from(near.is_none());
-        for floor in (0..=first_floor).rev() {
-            let scale = (1usize << floor) as f32;
-            let shrink = host_from_here.determinant().abs().sqrt() * scale;
-            let host_floor = (shrink.log2().round().max(0.0) as usize).min(host.picture.levels.len() - 1);
-            let host_level = host.picture.levels.get(host_floor)?;
-            let host_scale = 1.0 / (1usize << host_floor) as f32;
-            let mut rimmed = [[0.0; RIMMED]; RIMMED];
-            let half = 0.5 * (RIMMED as f32 - 1.0);
-            for (y, row) in rimmed.iter_mut().enumerate() {
-                for (x, value) in row.iter_mut().enumerate() {
-                    let offset = Vector2::new(x as f32 - half, y as f32 - half) * scale;
-                    let at = (landmark.anchor + host_from_here * offset) * host_scale;
-                    *value = host_level.at(at.x, at.y)?;
-                }
-            }
-            let template = Template::new(&rimmed)?;
-            let at = template.find(picture.levels.get(floor)?, position / scale, 4.0)?;
-            if at.correlation < ANCHOR_CORRELATION {
-                return None;
-            }
-            position = at.position * scale;
-            found = Some(Match { position, ..at });
-        }
-        found
     }
 
     /// The static test: when the median landmark is where it was when the camera came to rest, the camera is too.
@@ -555,7 +448,9 @@ impl Odometry {
             landmark.position = None;
         }
         for (found, inlier) in found.iter().zip(&solved.inliers) {
-            let Some(landmark) = self.map.landmarks.get_mut(found.landmark) else { continue };
+            let Some(landmark) = self.map.landmarks.get_mut(found.landmark) else {
+                continue;
+            };
             if *inlier {
                 landmark.position = Some(found.position);
                 landmark.agreed += 1;
@@ -608,7 +503,9 @@ impl Odometry {
         if few || solved.inlier_count * 10 < self.keyframe_inliers * 7 {
             return true;
         }
-        let Some(newest) = self.map.keyframes.last() else { return true };
+        let Some(newest) = self.map.keyframes.last() else {
+            return true;
+        };
         let mut flow: Vec<f32> = newest
             .observations
             .iter()
@@ -636,7 +533,11 @@ impl Odometry {
         pose: &Isometry3<f64>,
         inliers: &[Found],
     ) -> u64 {
-        let bias = if input.depth.is_some() { self.depth_log_bias } else { 0.0 };
+        let bias = if input.depth.is_some() {
+            self.depth_log_bias
+        } else {
+            0.0
+        };
         let id = self.map.add_keyframe(picture.clone(), *pose, bias);
         let mut grid = Grid::new(picture.width(), picture.height(), FEATURES);
         let mut observations = Vec::with_capacity(FEATURES + 32);
@@ -680,7 +581,10 @@ impl Odometry {
                 log_depth: match measured {
                     Some((depth_m, sigma)) => Some((depth_m.ln(), 2.0 * sigma)),
                     // What is expected of the depth is no better than a measurement of it.
-                    None => Some((-inverse_depth.0.ln() + bias, (inverse_depth.1 / inverse_depth.0).max(0.2))),
+                    None => Some((
+                        -inverse_depth.0.ln() + bias,
+                        (inverse_depth.1 / inverse_depth.0).max(0.2),
+                    )),
                 },
             });
         }
@@ -704,49 +608,6 @@ impl Odometry {
         known.sort_unstable_by(f64::total_cmp);
         known.get(known.len() / 2).copied().unwrap_or(1.0 / VAGUE_DEPTH)
     }
-
-    /// Looks for the camera near each keyframe, the most similar first.
-    fn relocalise(
-        &mut self,
-        lens: &Lens,
-        excluded: &Excluded<'_>,
-        picture: &GrayPyramid,
-        last: &Last,
-    ) -> Option<(Solved, Vec<Found>)> {
-        let start = self.map.window_start();
-        let mut alike: Vec<(f32, usize)> = self.map.keyframes[start..]
-            .iter()
-            .enumerate()
-            .map(|(index, keyframe)| (coarse_correlation(&keyframe.picture, picture), start + index))
-            .filter(|(correlation, _)| *correlation > CUT_CORRELATION)
-            .collect();
-        alike.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-        for (_, index) in alike.into_iter().take(2) {
-            let keyframe = &self.map.keyframes[index];
-            let pose = keyframe.map_from_camera;
-            let found: Vec<Found> = keyframe
-                .observations
-                .iter()
-                .filter_map(|observed| {
-                    let landmark = self.map.landmark_index(observed.landmark)?;
-                    let from = lens.project(&Vector3::new(observed.seen.x, observed.seen.y, 1.0))?;
-                    let at = flow::follow(&keyframe.picture, picture, from, from, 5)?;
-                    (at.correlation >= FLOW_CORRELATION && !excluded.contains(&at.position))
-                        .then(|| seen(lens, landmark, &at, FLOW_SIGMA_PX))
-                        .flatten()
-                })
-                .collect();
-            let expected = Expected {
-                map_from_camera: pose,
-                position_sigma: 10.0,
-                rotation_sigma: 1.0,
-            };
-            if let Some(result) = self.locate(lens, excluded, picture, found, &[pose, last.pose], &expected) {
-                return Some(result);
-            }
-        }
-        None
-    }
 }
 
 fn pick(found: &[Found], inliers: &[bool]) -> Vec<Found> {
@@ -760,15 +621,6 @@ fn pick(found: &[Found], inliers: &[bool]) -> Vec<Found> {
 
 fn convincing(solved: &Solved, count: usize) -> bool {
     solved.inlier_count >= MIN_INLIERS && solved.inlier_count as f64 >= MIN_INLIER_SHARE * count as f64
-}
-
-fn seen(lens: &Lens, landmark: usize, at: &Match, sigma_px: f64) -> Option<Found> {
-    Some(Found {
-        landmark,
-        position: at.position,
-        seen: lens.ray(&at.position)?.xy(),
-        sigma_px,
-    })
 }
 
 /// Where the camera should be now: told from outside, else at constant velocity.
@@ -792,48 +644,4 @@ fn expect(last: &Last, told: Option<&(Isometry3<f64>, f64, f64)>, dt: f64) -> Ex
         position_sigma: sigma(ACCELERATION),
         rotation_sigma: sigma(TURN_ACCELERATION),
     }
-}
-
-/// Correlation of two pictures' coarsest floors.
-fn coarse_correlation(a: &GrayPyramid, b: &GrayPyramid) -> f32 {
-    let (Some(a), Some(b)) = (a.top(), b.top()) else { return 0.0 };
-    if a.data.len() != b.data.len() || a.data.is_empty() {
-        return 0.0;
-    }
-    let count = a.data.len() as f32;
-    let mean = |data: &[u8]| data.iter().map(|value| f32::from(*value)).sum::<f32>() / count;
-    let (mean_a, mean_b) = (mean(&a.data), mean(&b.data));
-    let (mut aa, mut ab, mut bb) = (0.0, 0.0, 0.0);
-    for (a, b) in a.data.iter().zip(&b.data) {
-        let (a, b) = (f32::from(*a) - mean_a, f32::from(*b) - mean_b);
-        aa += a * a;
-        ab += a * b;
-        bb += b * b;
-    }
-    if aa > 0.0 && bb > 0.0 { ab / (aa * bb).sqrt() } else { 0.0 }
-}
-
-/// Depth of the surface at a position and its relative standard deviation: the nearest within a small neighbourhood,
-/// because a corner at a depth edge belongs to what is in front; less certain where the depths there differ.
-fn surface(depth: &DepthMap, lens: &Lens, position: &Point2<f32>) -> Option<(f64, f64)> {
-    let (mut least, mut most, mut count) = (f32::INFINITY, 0.0f32, 0);
-    let center = depth.at(position.x / lens.width, position.y / lens.height);
-    for dy in [-2.0, 0.0, 2.0] {
-        for dx in [-2.0, 0.0, 2.0] {
-            if let Some(depth_m) = depth.at((position.x + dx) / lens.width, (position.y + dy) / lens.height) {
-                least = least.min(depth_m);
-                most = most.max(depth_m);
-                count += 1;
-            }
-        }
-    }
-    if count < 5 {
-        return None;
-    }
-    let sigma = f64::from(depth.relative_sigma);
-    let spread = f64::from(most / least).ln();
-    if spread > 0.1 {
-        return Some((f64::from(least), sigma.max(0.5 * spread.min(1.0))));
-    }
-    Some((f64::from(center.unwrap_or(least)), sigma))
 }

@@ -18,7 +18,7 @@ use super::keys::KeyError;
 
 pub use client::{AskFailure, Client, Received, ReceivedMessage, Subscription};
 pub use publisher::{Publisher, PublisherSettings};
-pub use queries::{AskForwarder, ForwardedAsk, Services, SnapshotProvider};
+pub use queries::{AskForwarder, EgoForwarder, ForwardedAsk, Services, SnapshotProvider};
 
 /// How to reach the zenoh network. Defaults are zenoh's: a peer that finds others by multicast.
 #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]

@@ -13,10 +13,13 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use zenoh::Wait;
 use zenoh::bytes::Encoding as ZenohEncoding;
+use zenoh::pubsub::Subscriber;
 use zenoh::query::{Query, Queryable};
+use zenoh::sample::Sample;
 
 use super::publisher::Shared;
 use super::{SessionError, encoding_of, refused, zenoh_encoding};
+use crate::reconstruction::{EgoMoment, EgoMotion};
 use crate::stkit::{Answer, Question};
 use crate::wire::codec::{Encoding, WireMessage, encode_tracks};
 use crate::wire::history::{HistoryQuery, history};
@@ -58,6 +61,9 @@ pub type AskForwarder = Box<dyn Fn(&ForwardedAsk) -> bool + Send + Sync>;
 /// Gives a JPEG picture of the newest frame, or says why there is none. May take a while.
 pub type SnapshotProvider = Box<dyn Fn() -> Result<Vec<u8>, String> + Send + Sync>;
 
+/// Takes the vehicle's motion that came on the key `ego`. Called on zenoh's thread: it must not block.
+pub type EgoForwarder = Box<dyn Fn(EgoMoment, EgoMotion) + Send + Sync>;
+
 /// What the publisher's owner does for queries.
 #[derive(Default)]
 pub struct Services {
@@ -65,6 +71,8 @@ pub struct Services {
     pub ask: Option<AskForwarder>,
     /// Without it, there is no `snapshot`.
     pub snapshot: Option<SnapshotProvider>,
+    /// Without it, nobody listens to `ego`.
+    pub ego: Option<EgoForwarder>,
 }
 
 impl std::fmt::Debug for Services {
@@ -72,6 +80,7 @@ impl std::fmt::Debug for Services {
         f.debug_struct("Services")
             .field("ask", &self.ask.is_some())
             .field("snapshot", &self.snapshot.is_some())
+            .field("ego", &self.ego.is_some())
             .finish()
     }
 }
@@ -107,6 +116,7 @@ type ToJob = fn(Query) -> Job;
 pub(super) struct Queries {
     jobs: Sender<Job>,
     _queryables: Vec<Queryable<()>>,
+    _ego: Option<Subscriber<()>>,
     _threads: Vec<JoinHandle<()>>,
 }
 
@@ -164,11 +174,39 @@ pub(super) fn serve(
                 })?,
         );
     }
+    let ego = services
+        .ego
+        .map(|forward| {
+            let key = shared.keys.leaf("ego");
+            session
+                .declare_subscriber(key.clone())
+                .callback(move |sample| hear_ego(&sample, &forward))
+                .wait()
+                .map_err(refused(format!("a subscriber on {key}")))
+        })
+        .transpose()?;
     Ok(Queries {
         jobs,
         _queryables: queryables,
+        _ego: ego,
         _threads: threads,
     })
+}
+
+/// Passes a message of the vehicle on; one that cannot be read is told in the log.
+fn hear_ego(sample: &Sample, forward: &EgoForwarder) {
+    let payload = sample.payload().to_bytes();
+    let encoding = encoding_of(sample.encoding()).unwrap_or(match payload.first() {
+        Some(b'{') => Encoding::Json,
+        _ => Encoding::Protobuf,
+    });
+    let read = proto::Ego::decode_as(encoding, &payload)
+        .map_err(|error| error.to_string())
+        .and_then(|ego| messages::ego_motion(&ego));
+    match read {
+        Ok((moment, motion)) => forward(moment, motion),
+        Err(error) => tracing::warn!(key = %sample.key_expr(), %error, "a message on ego is passed over"),
+    }
 }
 
 fn declare(

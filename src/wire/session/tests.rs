@@ -15,6 +15,7 @@ use crate::detection::{BoundingBox, ClassLabel};
 use crate::frame::{CaptureClock, FrameTime};
 use crate::kinematics::Sample;
 use crate::motion::{SharedTrajectories, TrajectoryStore};
+use crate::reconstruction::{EgoMoment, EgoMotion};
 use crate::results::FrameResults;
 use crate::stkit::{Answer, AnswerSource, AnswerValue, Question, Span, Subject, Task, Timings};
 use crate::tracking::{Track, TrackStatus};
@@ -269,7 +270,7 @@ fn an_ask_is_forwarded_and_its_answers_come_back_by_id_in_one_reply() {
     let (forwarded, asked) = unbounded();
     let services = Services {
         ask: Some(Box::new(move |ask: &ForwardedAsk| forwarded.send(ask.clone()).is_ok())),
-        snapshot: None,
+        ..Services::default()
     };
     let publisher = Arc::new(publisher(peer_at(port), Encoding::Json, services));
     publisher.publish(Arc::new(frame(1.0, 1)));
@@ -318,7 +319,7 @@ fn an_ask_that_nobody_answers_in_time_says_so() {
     let port = free_port();
     let services = Services {
         ask: Some(Box::new(|_: &ForwardedAsk| true)),
-        snapshot: None,
+        ..Services::default()
     };
     let publisher = publisher(peer_at(port), Encoding::Json, services);
     let client = Client::open(&client_of(port)).unwrap();
@@ -409,8 +410,8 @@ fn what_is_asked_wrongly_is_refused_with_the_reason() {
 fn history_and_metrics_and_snapshot_are_served() {
     let port = free_port();
     let services = Services {
-        ask: None,
         snapshot: Some(Box::new(|| Ok(vec![0xff, 0xd8, 0xff]))),
+        ..Services::default()
     };
     let publisher = publisher(peer_at(port), Encoding::Json, services);
     let mut results = frame(10.0, 1);
@@ -637,4 +638,43 @@ fn the_secured_router_lets_cameras_and_viewers_in_and_nobody_else() {
         ..login("secured-viewer.json5")
     };
     assert!(matches!(Client::open(&intruder), Err(SessionError::Open(_))));
+}
+
+#[test]
+fn the_vehicles_motion_is_heard_in_both_encodings_and_nonsense_is_passed_over() {
+    let port = free_port();
+    let (heard, told) = unbounded();
+    let services = Services {
+        ego: Some(Box::new(move |moment, motion| {
+            let _ = heard.send((moment, motion));
+        })),
+        ..Services::default()
+    };
+    let _publisher = publisher(peer_at(port), Encoding::Json, services);
+    let session = zenoh::open(client_of(port).to_config().unwrap()).wait().unwrap();
+    let speed = |speed_mps: f64| proto::Ego {
+        utc_ns: Some(1_700_000_000_000_000_000),
+        speed_mps: Some(speed_mps),
+        ..proto::Ego::default()
+    };
+    let key = "kinestream/v1/yard/north/ego";
+    let mut received = Vec::new();
+    let deadline = Instant::now() + PATIENCE;
+    while !(received.contains(&2.0) && received.contains(&3.0)) {
+        assert!(Instant::now() < deadline, "heard only {received:?}");
+        session.put(key, "{nonsense").wait().unwrap();
+        for (metres, encoding) in [(2.0, Encoding::Json), (3.0, Encoding::Protobuf)] {
+            session
+                .put(key, speed(metres).encode_as(encoding).unwrap())
+                .wait()
+                .unwrap();
+        }
+        while let Ok((moment, motion)) = told.recv_timeout(Duration::from_millis(50)) {
+            assert_eq!(moment, EgoMoment::Utc(1_700_000_000_000_000_000));
+            let EgoMotion::Speed { speed_mps, .. } = motion else {
+                panic!("{motion:?}")
+            };
+            received.push(speed_mps);
+        }
+    }
 }
