@@ -332,6 +332,8 @@ fn reconstruction(camera: &CameraConfig) -> Result<::gst::Element, BoolError> {
     ElementFactory::make("kinerecon")
         .name("reconstruction")
         .property_if_some("camera", camera.camera_file.as_deref().map(text))
+        .property_from_str("ego", camera.ego.as_str())
+        .property_if_some("ego-file", camera.ego_file.as_deref().map(text))
         .property_if_some("depth-model", camera.depth.as_deref().map(text))
         .property_if_some("depth-interval", camera.depth_interval)
         .property_if_some("device", camera.device.as_ref())

@@ -127,6 +127,30 @@ impl RtspProtocols {
     }
 }
 
+/// How the camera's own motion is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EgoMode {
+    /// It does not move.
+    #[default]
+    Static,
+    /// From the pictures.
+    Visual,
+    /// Told by the vehicle, fused with the pictures.
+    External,
+}
+
+impl EgoMode {
+    /// The name in files and properties.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Visual => "visual",
+            Self::External => "external",
+        }
+    }
+}
+
 /// One camera and what happens to its frames. What is not set is left to the elements' defaults.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -138,6 +162,11 @@ pub struct CameraConfig {
     pub source: String,
     /// Intrinsics and mounting.
     pub camera_file: Option<PathBuf>,
+    /// How its own motion is found.
+    #[serde(default)]
+    pub ego: EgoMode,
+    /// CSV file with the vehicle's poses or speeds, for `ego = "external"`.
+    pub ego_file: Option<PathBuf>,
     /// Detector: manifest or ONNX file.
     pub detector: PathBuf,
     /// Classes to look for; all when empty.
@@ -212,6 +241,7 @@ impl RunConfig {
         for camera in &mut self.cameras {
             let CameraConfig {
                 camera_file,
+                ego_file,
                 detector,
                 reid,
                 depth,
@@ -219,7 +249,7 @@ impl RunConfig {
                 questions,
                 ..
             } = camera;
-            let optional = [camera_file, reid, depth, priors, questions];
+            let optional = [camera_file, ego_file, reid, depth, priors, questions];
             for path in optional.into_iter().flatten().chain([detector]) {
                 *path = folder.join(&*path);
             }
