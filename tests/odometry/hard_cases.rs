@@ -149,9 +149,9 @@ fn a_full_stop_in_moving_traffic_is_a_stop() {
 
 #[test]
 fn a_truck_before_most_of_the_picture_does_not_take_the_camera_along() {
-    // It passes on the left, close, and covers four fifths of the picture at its nearest.
-    let world = World::street(5).with(Block::vehicle("truck", [-14.0, 2.6], [14.0, 2.4, 4.0], [11.0, 0.0]));
-    let run = drive(&world, frames(4.0), |t| (2.0 * t, -0.5, 0.15), |_| {});
+    // It passes on the left, an arm's length away; at its nearest four fifths of the picture are truck.
+    let world = World::street(5).with(Block::vehicle("truck", [-14.0, 1.6], [14.0, 2.4, 4.0], [11.0, 0.0]));
+    let run = drive(&world, frames(4.0), |t| (2.0 * t, -0.5, 0.35), |_| {});
     let camera = camera();
     let covered = run
         .iter()
