@@ -61,7 +61,7 @@ fn pass(harness: &mut Harness, buffer: gst::Buffer) -> Arc<View> {
 }
 
 #[test]
-fn a_shifting_picture_is_a_turning_camera_and_a_still_one_stands() {
+fn a_shifting_picture_is_a_moving_camera_and_a_still_one_stands() {
     let mut harness = harness("kinerecon ego=visual");
     let views: Vec<_> = (0..12)
         .map(|k| pass(&mut harness, frame(100 * k, 3.0 * k as f64)))

@@ -19,6 +19,8 @@ const OFFSET_STEP_S: f64 = 0.01;
 /// Rotation rates that are compared to find the clock offset: so many at least, with at least this spread, rad/s.
 const MIN_RATES: usize = 90;
 const MIN_SPREAD_RADPS: f64 = 0.03;
+/// Half the time over which the turning of told poses is taken, seconds.
+const TURNING_HALF_S: f64 = 0.05;
 /// Standard deviations of a pose whose sender says nothing of them: metres, radians.
 const POSE_SIGMA: (f64, f64) = (0.1, 0.01);
 /// … and of a speed: metres per second, and relative to the speed.
@@ -286,6 +288,20 @@ impl EgoTrack {
         }
     }
 
+    /// Turning to the left as told, radians per second, without the steps that the difference of two samples has.
+    fn turning(&self, time_s: f64) -> Option<f64> {
+        let (before, after) = (
+            self.at_sender(time_s - TURNING_HALF_S),
+            self.at_sender(time_s + TURNING_HALF_S),
+        );
+        match (before.world_from_ego, after.world_from_ego) {
+            (Some(before), Some(after)) => {
+                Some((before.rotation.inverse() * after.rotation).scaled_axis().z / (2.0 * TURNING_HALF_S))
+            }
+            _ => self.at_sender(time_s).yaw_rate_radps,
+        }
+    }
+
     fn search_offset(&self) -> Option<f64> {
         let count = self.seen_rates.len() as f64;
         let mean = self.seen_rates.iter().map(|(_, rate)| rate).sum::<f64>() / count;
@@ -306,9 +322,7 @@ impl EgoTrack {
                 let mut off: Vec<f64> = self
                     .seen_rates
                     .iter()
-                    .filter_map(|(stream_s, seen)| {
-                        Some((self.at_sender(stream_s + offset_s).yaw_rate_radps? - seen).abs())
-                    })
+                    .filter_map(|(stream_s, seen)| Some((self.turning(stream_s + offset_s)? - seen).abs()))
                     .collect();
                 if off.len() * 10 < self.seen_rates.len() * 7 {
                     return None;
@@ -434,6 +448,28 @@ mod tests {
                 track.offset_s()
             );
         }
+    }
+
+    #[test]
+    fn the_clock_offset_is_found_between_coarse_poses() {
+        let yaw = |t: f64| 0.3 * (0.9 * t).sin() + 0.1 * (2.3 * t).sin();
+        let offset_s = 0.117;
+        let mut track = EgoTrack::default();
+        for index in 0..300 {
+            let time_s = f64::from(index) * 0.05;
+            let turn = Vector3::z() * yaw(time_s - offset_s);
+            track.push(&EgoSample {
+                time_s,
+                motion: EgoMotion::Pose {
+                    world_from_ego: Isometry3::new(Vector3::zeros(), turn),
+                },
+            });
+        }
+        for index in 0..260 {
+            let stream_s = 0.6 + f64::from(index) / 20.0;
+            track.note_turning(stream_s, (yaw(stream_s + 0.025) - yaw(stream_s - 0.025)) / 0.05);
+        }
+        assert!((track.offset_s() - offset_s).abs() < 0.01, "{}", track.offset_s());
     }
 
     #[test]

@@ -32,7 +32,9 @@ use self::report::Memory;
 use crate::results::FrameResults;
 
 pub use app::{FrameSender, PushError};
-pub use config::{APP_SOURCE, CameraConfig, EgoMode, MessageEncoding, RtspProtocols, RunConfig, ZenohConfig, ZenohMode};
+pub use config::{
+    APP_SOURCE, CameraConfig, EgoMode, MessageEncoding, RtspProtocols, RunConfig, ZenohConfig, ZenohMode,
+};
 pub use report::{CameraReport, Counters, Histogram, Latency, MemoryReport, Meter, Report};
 
 /// Called with a camera's name and what is known of each of its frames, on the pipeline's thread: it should be quick.
