@@ -22,7 +22,7 @@ use super::view::{DepthMap, PoseSource, ReconstructionHealth, View};
 use crate::camera::{Camera, CameraError, Intrinsics, IntrinsicsSource, Mounting};
 
 /// How long the errors of the cues for the scale stay, seconds.
-const DEPTH_MEMORY_S: f64 = 30.0;
+const DEPTH_MEMORY_S: f64 = 60.0;
 const HEIGHT_MEMORY_S: f64 = 5.0;
 const CLASS_MEMORY_S: f64 = 3.0;
 const SPEED_MEMORY_S: f64 = 0.5;

@@ -23,6 +23,8 @@ use crate::perception::DepthMap;
 
 /// Landmarks aimed at in one picture.
 pub(super) const FEATURES: usize = 220;
+/// Landmarks, the oldest in view, that the network's scale is compared with.
+const SCALE_LANDMARKS: usize = 80;
 /// Fewer landmarks that agree than this, or a smaller share, and the pose is lost.
 const MIN_INLIERS: usize = 10;
 const MIN_INLIER_SHARE: f64 = 0.25;
@@ -469,7 +471,10 @@ impl Odometry {
         solved: &Solved,
         pose: &Isometry3<f64>,
     ) -> Option<(f64, f64)> {
-        let mut ratios: Vec<f64> = pick(found, &solved.inliers)
+        // The oldest remember the map's scale best: those that came later took theirs from the network through them.
+        let mut inliers = pick(found, &solved.inliers);
+        inliers.sort_unstable_by_key(|found| found.landmark);
+        let mut ratios: Vec<f64> = inliers
             .iter()
             .filter_map(|found| {
                 let landmark = self.map.landmarks.get(found.landmark)?;
@@ -480,6 +485,7 @@ impl Odometry {
                 let (depth_m, _) = surface(depth, lens, &found.position)?;
                 Some((depth_m * landmark.inverse_depth / q.z).ln())
             })
+            .take(SCALE_LANDMARKS)
             .collect();
         if ratios.len() < MIN_INLIERS {
             return None;
