@@ -10,6 +10,7 @@ pub mod kineoverlay;
 #[cfg(feature = "zenoh")]
 pub mod kinepublish;
 pub mod kinerecon;
+pub mod kinesimsrc;
 pub mod kinesrc;
 pub mod kinetrack;
 pub mod kinevlm;
@@ -19,10 +20,12 @@ pub mod pipeline;
 pub mod recorder;
 pub mod regions;
 pub mod rtsp_server;
+pub mod sim_server;
 
 /// Registers every element, for a plugin or (with `None`) for this process only.
 pub fn register(plugin: Option<&::gst::Plugin>) -> Result<(), glib::BoolError> {
     kinesrc::register(plugin)?;
+    kinesimsrc::register(plugin)?;
     kinerecon::register(plugin)?;
     kinetrack::register(plugin)?;
     kinemotion::register(plugin)?;

@@ -89,9 +89,22 @@ impl RtspServer {
             "( appsrc name=feed format=time is-live=false block=false max-buffers=4 ! {payloader} name=pay0 pt=96 \
              config-interval=-1 )"
         ));
+        factory.connect_media_configure(move |_, media| {
+            if let Some(feed) = prepare(media) {
+                play(&feed, &clip);
+            }
+        });
+        Self::listen(&factory, address, port)
+    }
+
+    /// Serves what `factory` makes, once for all clients, as `rtsp://address:port/camera`.
+    pub(super) fn listen(
+        factory: &::gst_rtsp_server::RTSPMediaFactory,
+        address: &str,
+        port: u16,
+    ) -> Result<Self, RtspServerError> {
         factory.set_shared(true);
         factory.set_latency(0);
-        factory.connect_media_configure(move |_, media| configure(media, &clip));
 
         let server = ::gst_rtsp_server::RTSPServer::new();
         server.set_address(address);
@@ -99,7 +112,7 @@ impl RtspServer {
         let mounts = server
             .mount_points()
             .ok_or_else(|| glib::bool_error!("the server has no mount points"))?;
-        mounts.add_factory("/camera", factory);
+        mounts.add_factory("/camera", factory.clone());
         let context = glib::MainContext::new();
         let source = server.attach(Some(&context)).map_err(|error| RtspServerError::Listen {
             address: address.to_owned(),
@@ -155,8 +168,8 @@ impl Drop for RtspServer {
     }
 }
 
-/// Feeds one media with the clip, again and again, as fast as its sinks take it: they keep the pace.
-fn configure(media: &::gst_rtsp_server::RTSPMedia, clip: &Arc<Clip>) {
+/// Readies a media; its feed is the `appsrc` named `feed`.
+pub(super) fn prepare(media: &::gst_rtsp_server::RTSPMedia) -> Option<::gst_app::AppSrc> {
     media.set_reusable(false);
     // A camera tells its clock early: the first sender report goes out within the first seconds.
     media.connect_new_stream(|_, stream| {
@@ -166,13 +179,12 @@ fn configure(media: &::gst_rtsp_server::RTSPMedia, clip: &Arc<Clip>) {
             session.set_property("rtcp-min-interval", ClockTime::from_seconds(1).nseconds());
         }
     });
-    let feed = media
-        .element()
-        .downcast::<::gst::Bin>()
-        .ok()
-        .and_then(|bin| bin.by_name("feed"))
-        .and_then(|element| element.downcast::<::gst_app::AppSrc>().ok());
-    let Some(feed) = feed else { return };
+    let bin = media.element().downcast::<::gst::Bin>().ok()?;
+    bin.by_name("feed")?.downcast::<::gst_app::AppSrc>().ok()
+}
+
+/// Feeds one media with the clip, again and again, as fast as its sinks take it: they keep the pace.
+fn play(feed: &::gst_app::AppSrc, clip: &Arc<Clip>) {
     feed.set_caps(Some(&clip.caps));
     let clip = Arc::clone(clip);
     let position = Mutex::new((0_usize, 0_u64));

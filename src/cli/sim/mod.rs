@@ -2,6 +2,7 @@
 
 mod render;
 mod samples;
+mod serve;
 mod world;
 
 use std::str::FromStr;
@@ -20,6 +21,7 @@ pub struct Args {
 enum What {
     Render(render::RenderArgs),
     Samples(samples::SamplesArgs),
+    Serve(serve::ServeArgs),
 }
 
 /// Runs the subcommand.
@@ -27,6 +29,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     match args.what {
         What::Render(args) => render::run(&args),
         What::Samples(args) => samples::run(&args),
+        What::Serve(args) => serve::run(&args),
     }
 }
 
