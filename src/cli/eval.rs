@@ -4,6 +4,7 @@ mod live;
 mod motion;
 mod odometry;
 mod stkit;
+mod recorded;
 mod tracking;
 
 use clap::Subcommand;
@@ -19,6 +20,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum What {
     Live(live::LiveArgs),
+    Recorded(recorded::RecordedArgs),
     Motion(motion::MotionArgs),
     Odometry(odometry::OdometryArgs),
     Stkit(stkit::StkitArgs),
@@ -30,6 +32,7 @@ enum What {
 pub fn run(args: Args) -> anyhow::Result<()> {
     match args.what {
         What::Live(args) => live::run_live(args),
+        What::Recorded(args) => recorded::run_recorded(args),
         What::Motion(args) => motion::run_motion(args),
         What::Odometry(args) => odometry::run_odometry(args),
         What::Stkit(args) => stkit::run_stkit(args),

@@ -35,6 +35,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     camera_file: Option<PathBuf>,
 
+    /// Record the picture with everything drawn into it, for the only camera: an .mp4 or .mkv file.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+
     /// Threads of each network; 0 takes one per core.
     #[arg(long)]
     threads: Option<u32>,
@@ -100,10 +104,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 /// The configuration with the command line over it.
 fn configured(args: &Args) -> anyhow::Result<RunConfig> {
     let mut config = RunConfig::load(&args.config)?;
-    if args.source.is_some() || args.camera_file.is_some() {
+    if args.source.is_some() || args.camera_file.is_some() || args.record.is_some() {
         let [camera] = config.cameras.as_mut_slice() else {
             bail!(
-                "--source and --camera-file need a configuration with one camera, {} has {}",
+                "--source, --camera-file and --record need a configuration with one camera, {} has {}",
                 args.config.display(),
                 config.cameras.len()
             );
@@ -113,6 +117,9 @@ fn configured(args: &Args) -> anyhow::Result<RunConfig> {
         }
         if let Some(file) = &args.camera_file {
             camera.camera_file = Some(file.clone());
+        }
+        if let Some(file) = &args.record {
+            camera.record = Some(file.clone());
         }
     }
     for camera in &mut config.cameras {

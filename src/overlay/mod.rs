@@ -17,6 +17,7 @@ mod birdseye;
 mod canvas;
 mod caption;
 mod objects;
+mod plan;
 mod shapes;
 mod snapshot;
 mod text;
@@ -27,6 +28,7 @@ use crate::kinematics::{KinematicState, ObjectState};
 use crate::results::FrameResults;
 
 pub use canvas::{PictureMut, PlaneMut};
+pub use plan::{PathFamily, draw_plan};
 pub use snapshot::{SnapshotError, SnapshotOptions, snapshot_jpeg};
 
 use canvas::Ink;

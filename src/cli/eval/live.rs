@@ -116,7 +116,7 @@ pub fn run_live(args: LiveArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn tables(report: &LiveReport) -> String {
+pub(super) fn tables(report: &LiveReport) -> String {
     let mut motion = Table::new();
     motion.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
     motion.set_header([

@@ -111,8 +111,8 @@ pub struct Clip {
     pub scene: Scene,
     /// The seed.
     pub seed: u64,
-    /// Stage times and counters.
-    pub report: Report,
+    /// Stage times and counters; `None` of what was recorded elsewhere.
+    pub report: Option<Report>,
     pub(super) focal_px: f64,
     pub(super) camera_moves: bool,
     pub(super) truth: Vec<TrueFrame>,
@@ -188,7 +188,7 @@ pub fn run_clip(scene: Scene, seed: u64, settings: &LiveSettings, folder: &Path)
     Ok(Clip {
         scene,
         seed,
-        report,
+        report: Some(report),
         focal_px: world.camera.intrinsics.fx,
         camera_moves: scene.camera_moves(seed),
         truth,

@@ -6,9 +6,11 @@
 
 mod clip;
 mod matching;
+mod recorded;
 mod report;
 mod scores;
 
 pub use clip::{Clip, ClipError, LiveSettings, run_clip};
+pub use recorded::{RecordedError, Recording, read_recording};
 pub use report::{ClassScores, EgoScores, LiveReport, PositionScores, RangeScore, SceneReport};
 pub use scores::Scorer;

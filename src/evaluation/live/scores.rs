@@ -73,8 +73,10 @@ impl Scorer {
         gathered.clips += 1;
         gathered.frames += frames.len();
         gathered.finding.add(&finding);
-        gathered.seconds += clip.report.duration_s;
-        gathered.stages.clone_from(&clip.report.stages);
+        if let Some(report) = &clip.report {
+            gathered.seconds += report.duration_s;
+            gathered.stages.clone_from(&report.stages);
+        }
         gathered.add_finding(&frames);
         gathered.add_positions(&frames);
         gathered.add_windows(clip, &frames);

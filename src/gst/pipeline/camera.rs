@@ -12,6 +12,7 @@ use ::gst::prelude::*;
 
 use super::app::FrameSender;
 use super::config::{APP_SOURCE, CameraConfig, RunConfig};
+use super::recording::Recording;
 use super::report::{Counters, Meter};
 use super::{EngineError, ResultsCallback};
 use crate::gst::events::SourceState;
@@ -83,6 +84,7 @@ pub(super) struct CameraPipeline {
     pub meter: Arc<Meter>,
     pipeline: ::gst::Pipeline,
     sender: Option<FrameSender>,
+    recording: Option<Recording>,
     shared: Arc<Shared>,
     bus_thread: Option<JoinHandle<()>>,
     signal: Arc<Signal>,
@@ -116,9 +118,15 @@ impl CameraPipeline {
             .property("sync", false)
             .property("enable-last-sample", false)
             .build()?;
+        let tee = camera.record.as_ref().map(|_| ElementFactory::make("tee").build()).transpose()?;
+        chain.extend(tee.clone());
         chain.push(sink.clone());
         pipeline.add_many(&chain)?;
         ::gst::Element::link_many(&chain)?;
+        let recording = match (&camera.record, &tee) {
+            (Some(path), Some(tee)) => Some(Recording::attach(&pipeline, tee, path, is_live(camera))?),
+            _ => None,
+        };
         let meter = Arc::new(Meter::default());
         measure(&sink, &camera.name, Arc::clone(&meter), callback);
         Ok(Self {
@@ -126,6 +134,7 @@ impl CameraPipeline {
             meter,
             pipeline,
             sender,
+            recording,
             shared: Arc::default(),
             bus_thread: None,
             signal,
@@ -194,6 +203,7 @@ impl CameraPipeline {
                 0
             }
         };
+        counters.stage_dropped += self.recording.as_ref().map_or(0, Recording::dropped);
         for element in self.pipeline.children() {
             match element.factory().map(|factory| factory.name()).as_deref() {
                 Some("kinesrc") => {
@@ -316,6 +326,11 @@ fn measure(sink: &::gst::Element, camera: &str, meter: Arc<Meter>, callback: Opt
 
 fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
+}
+
+/// Whether frames come at their own time, whether or not they are taken.
+fn is_live(camera: &CameraConfig) -> bool {
+    camera.source.contains("://") && !camera.source.starts_with("file://")
 }
 
 fn source(camera: &CameraConfig) -> Result<::gst::Element, BoolError> {

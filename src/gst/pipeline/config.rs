@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::recording::Container;
 use crate::settings::{self, SettingsError};
 
 /// What `kinestream run` is told.
@@ -194,6 +195,9 @@ pub struct CameraConfig {
     pub priors: Option<PathBuf>,
     /// Standing questions.
     pub questions: Option<PathBuf>,
+    /// Record the picture with everything drawn into it: an .mp4 or .mkv file. Live, frames give way when the encoder is
+    /// slower.
+    pub record: Option<PathBuf>,
     /// Length of the sliding window of standing questions, seconds.
     pub window_s: Option<f64>,
     /// Time from one window to the next, seconds.
@@ -247,9 +251,10 @@ impl RunConfig {
                 depth,
                 priors,
                 questions,
+                record,
                 ..
             } = camera;
-            let optional = [camera_file, ego_file, reid, depth, priors, questions];
+            let optional = [camera_file, ego_file, reid, depth, priors, questions, record];
             for path in optional.into_iter().flatten().chain([detector]) {
                 *path = folder.join(&*path);
             }
@@ -278,6 +283,14 @@ impl RunConfig {
             if !names.insert(name) {
                 return invalid(format!(
                     "camera `{name}`: the name is taken, expected one for each camera"
+                ));
+            }
+            if let Some(record) = &camera.record
+                && Container::of(record).is_none()
+            {
+                return invalid(format!(
+                    "camera `{name}`: record: expected a file that ends in .mp4 or .mkv, found {}",
+                    record.display()
                 ));
             }
             if let Some(confidence) = camera.confidence.filter(|value| !(0.0..=1.0).contains(value)) {

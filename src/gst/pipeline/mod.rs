@@ -20,6 +20,7 @@
 mod app;
 mod camera;
 mod config;
+mod recording;
 mod report;
 
 use std::sync::{Arc, Once};
