@@ -15,7 +15,7 @@ help: ## Show this list
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 	@echo
-	@echo "Settings: VIDEO= DETECTOR= CLASSES= CAMERA= DURATION= (demo), PREFIX= PLUGIN_DIR= (install), CARGO_TARGET_DIR=, ORT_DYLIB_PATH="
+	@echo "Settings: SCENE= SEED= VIDEO= DETECTOR= CLASSES= CAMERA= DURATION= (demo), PREFIX= PLUGIN_DIR= (install), CARGO_TARGET_DIR=, ORT_DYLIB_PATH="
 
 setup: ## Install what is missing: apt packages, Rust, ONNX Runtime (asks sudo where needed)
 	@scripts/setup.sh
@@ -23,7 +23,7 @@ setup: ## Install what is missing: apt packages, Rust, ONNX Runtime (asks sudo w
 build: setup ## Build the command, the plugin and the examples
 	@scripts/build.sh
 
-demo: setup ## Serve a video over RTSP, run the chain on it, watch objects and answers; leaves demo/
+demo: setup ## Serve a simulated camera over RTSP, run the chain on it, watch objects and answers; leaves demo/
 	@scripts/demo.sh
 
 test: setup ## Check everything, cheapest first

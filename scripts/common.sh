@@ -21,19 +21,23 @@ free_port() {
     "$KINESTREAM_PYTHON" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
-# serve FILE LOG: serves the file over RTSP, and sets `rtsp_url` once it answers.
-serve() {
-    local port waited
-    port=$(free_port)
-    "$bin/examples/rtsp_server" "$1" "$port" >"$2" 2>&1 &
-    started+=($!)
+# await_url LOG: waits until the server that was started last prints its address into LOG, and sets `rtsp_url`.
+await_url() {
+    local waited
     for ((waited = 0; waited < 300; waited++)); do
-        rtsp_url=$(grep -o 'rtsp://[^ ]*' "$2" || true)
+        rtsp_url=$(grep -o 'rtsp://[^ ]*' "$1" || true)
         [ -z "$rtsp_url" ] || return 0
         kill -0 "${started[-1]}" 2>/dev/null || break
         sleep 0.1
     done
     echo "the RTSP server did not start:" >&2
-    cat "$2" >&2
+    cat "$1" >&2
     return 1
+}
+
+# serve FILE LOG: serves the file over RTSP, and sets `rtsp_url` once it answers.
+serve() {
+    "$bin/examples/rtsp_server" "$1" "$(free_port)" >"$2" 2>&1 &
+    started+=($!)
+    await_url "$2"
 }
