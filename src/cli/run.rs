@@ -23,9 +23,13 @@ pub struct Args {
     #[arg(long)]
     source: Option<String>,
 
-    /// Another detector for all cameras: manifest or ONNX file.
+    /// Another detector for all cameras: manifest, ONNX file, or `default`.
     #[arg(long, value_name = "FILE")]
     detector: Option<PathBuf>,
+
+    /// Another metric depth network for all cameras: manifest, ONNX file, `default` or `none`.
+    #[arg(long, value_name = "FILE")]
+    depth: Option<PathBuf>,
 
     /// Look for these classes only, e.g. car,person, instead of the configuration's.
     #[arg(long, value_name = "CLASS", value_delimiter = ',')]
@@ -125,6 +129,9 @@ fn configured(args: &Args) -> anyhow::Result<RunConfig> {
     for camera in &mut config.cameras {
         if let Some(detector) = &args.detector {
             camera.detector.clone_from(detector);
+        }
+        if let Some(depth) = &args.depth {
+            camera.depth = Some(depth.clone());
         }
         if !args.classes.is_empty() {
             camera.classes.clone_from(&args.classes);

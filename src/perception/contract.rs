@@ -278,6 +278,20 @@ fn depth(seen: &Seen<'_>) -> Option<Manifest> {
             ..rgb_input("image", size_rule(input, [1064, 616])?, Padding::Centre)
         };
         ("Metric3D v2", spec, output, focal(1000.0))
+    } else if let (Some(input), Some(camera), Some(output), Some(_)) = (
+        seen.input("image"),
+        seen.input("K"),
+        seen.output("depth"),
+        seen.output("sky"),
+    ) {
+        let scale = ScaleSpec {
+            intrinsics_input: Some(camera.name.clone()),
+            sky: SkySign::High,
+            sky_threshold: 0.5,
+            ..metres.clone()
+        };
+        let spec = rgb_input("image", size_rule(input, [320, 192])?, Padding::Stretch);
+        ("Kinestream depth", spec, output, scale)
     } else if let (Some(output), Some(_)) = (seen.output("depth"), seen.output("sky")) {
         let input = seen.inputs.first()?;
         let spec = imagenet(&input.name, size_rule(input, [504, 280])?, Padding::Stretch);

@@ -2,9 +2,10 @@
 //!
 //! A model is a TOML [`Manifest`] plus weights; a bare `.onnx` file is accepted when its inputs and outputs name a known
 //! contract. [`Detector`] finds objects, [`DepthModel`] measures metric depth, [`Embedder`] describes looks. Each owns
-//! one ONNX Runtime session and its buffers, which are reused from picture to picture. `docs/models.md` lists the contracts
-//! and the manifest's keys.
+//! one ONNX Runtime session and its buffers, which are reused from picture to picture. The path [`DEFAULT_MODEL`] stands for
+//! the small detector and depth network that are built in. `docs/models.md` lists the contracts and the manifest's keys.
 
+mod builtin;
 mod contract;
 mod depth;
 mod detector;
@@ -17,6 +18,7 @@ mod preprocess;
 pub mod runtime;
 mod session;
 
+pub use builtin::{DEFAULT_MODEL, NO_MODEL};
 pub use depth::{DepthMap, DepthModel, DepthSettings, DepthStats};
 pub use detector::{Detector, DetectorSettings, DetectorStats, MAX_CANDIDATES, MAX_DETECTIONS};
 pub use device::Device;

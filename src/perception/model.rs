@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use ort::value::TensorElementType;
 
 use super::PerceptionError;
+use super::builtin::{Builtin, DEFAULT_MODEL};
 use super::contract;
 use super::device::Device;
 use super::manifest::{Layout, Manifest, SizeRule, Task, ValueRange};
 use super::preprocess::{Preprocessor, TensorBuffer};
-use super::session::{OnnxSession, TensorInfo, check_hash, describe};
+use super::session::{OnnxSession, TensorInfo, Weights, check_hash, describe};
 
 /// How a session runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +67,25 @@ impl Model {
         };
         model.check_input()?;
         Ok(model)
+    }
+
+    /// Opens the model of a task: the built-in one when `path` is the word [`DEFAULT_MODEL`], else as [`Self::open`].
+    pub(super) fn open_for(task: Task, path: &Path, settings: &SessionSettings) -> Result<Self, PerceptionError> {
+        match Builtin::of(task) {
+            Some(builtin) if path == Path::new(DEFAULT_MODEL) => {
+                let manifest = builtin.manifest()?;
+                let session = OnnxSession::open_weights(
+                    Weights::Memory(builtin.weights),
+                    &manifest.file,
+                    settings,
+                    &manifest.providers,
+                )?;
+                let model = Self { manifest, session };
+                model.check_input()?;
+                Ok(model)
+            }
+            _ => Self::open(path, settings),
+        }
     }
 
     /// The manifest, as written or as recognised.

@@ -60,6 +60,13 @@ pub(super) enum Feed<'a> {
     I64(&'a [i64]),
 }
 
+/// Where an ONNX file lies.
+#[derive(Clone, Copy)]
+pub(super) enum Weights<'a> {
+    File(&'a Path),
+    Memory(&'a [u8]),
+}
+
 pub(super) struct OnnxSession {
     session: Session,
     path: PathBuf,
@@ -70,6 +77,16 @@ pub(super) struct OnnxSession {
 
 impl OnnxSession {
     pub fn open(path: &Path, settings: &SessionSettings, preferred: &[Provider]) -> Result<Self, PerceptionError> {
+        Self::open_weights(Weights::File(path), path, settings, preferred)
+    }
+
+    /// `path` names the model in errors and logs.
+    pub fn open_weights(
+        weights: Weights<'_>,
+        path: &Path,
+        settings: &SessionSettings,
+        preferred: &[Provider],
+    ) -> Result<Self, PerceptionError> {
         let environment = runtime::environment()?;
         let mut refusals = Vec::new();
         for device in settings.device.attempts(preferred) {
@@ -77,7 +94,7 @@ impl OnnxSession {
                 refusals.push(format!("{device}: {reason}"));
                 continue;
             }
-            match build(&environment, path, settings, device) {
+            match build(&environment, weights, settings, device) {
                 Ok(session) => {
                     tracing::info!(
                         model = %path.display(), asked = %settings.device, device = %device,
@@ -169,7 +186,7 @@ impl OnnxSession {
 
 fn build(
     environment: &ort::environment::Environment,
-    path: &Path,
+    weights: Weights<'_>,
     settings: &SessionSettings,
     device: Device,
 ) -> Result<Session, ort::Error> {
@@ -183,7 +200,10 @@ fn build(
     if !providers.is_empty() {
         builder = builder.with_execution_providers(providers)?;
     }
-    builder.commit_from_file(path)
+    match weights {
+        Weights::File(path) => builder.commit_from_file(path),
+        Weights::Memory(bytes) => builder.commit_from_memory(bytes),
+    }
 }
 
 /// The outputs of one run, borrowed from the session.

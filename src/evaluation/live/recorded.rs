@@ -65,6 +65,9 @@ pub enum RecordedError {
     },
 }
 
+/// Paths seen from above: points (x, y), metres.
+pub type Paths = Vec<Vec<[f64; 2]>>;
+
 /// A recording as a clip, and the true and measured paths for a plot.
 #[derive(Debug)]
 pub struct Recording {
@@ -289,7 +292,7 @@ fn push(trajectory: &mut Trajectory, state: Option<&KinematicState>, reliable: b
 
 impl Recording {
     /// True paths of the actors that were tracked, and measured (settled) paths, seen from above: (x, y) in metres.
-    pub fn paths(&self) -> (Vec<Vec<[f64; 2]>>, Vec<Vec<[f64; 2]>>) {
+    pub fn paths(&self) -> (Paths, Paths) {
         let mut truth: std::collections::BTreeMap<u16, Vec<[f64; 2]>> = std::collections::BTreeMap::new();
         for frame in &self.clip.truth {
             for actor in &frame.actors {

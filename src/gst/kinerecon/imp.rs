@@ -16,7 +16,7 @@ use crate::frame::FrameTime;
 use crate::gst::events::{Ego as EgoEvent, Model, Movable};
 use crate::gst::in_place::{self, Frame, InPlace, StreamChange};
 use crate::gst::picture::MappedFrame;
-use crate::perception::{DepthModel, DepthSettings, Device, SessionSettings};
+use crate::perception::{DEFAULT_MODEL, DepthModel, DepthSettings, Device, NO_MODEL, SessionSettings};
 use crate::reconstruction::{
     ClassPriors, DepthMap, EgoSample, MovableRegion, Reconstructor, SceneFrame, StaticReconstructor, View,
     VisualReconstructor, load_ego,
@@ -51,7 +51,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             camera: None,
-            depth_model: None,
+            depth_model: Some(DEFAULT_MODEL.to_owned()),
             ego: Ego::Static,
             ego_file: None,
             device: "auto".to_owned(),
@@ -116,7 +116,8 @@ impl ObjectImpl for KineRecon {
                     .build(),
                 glib::ParamSpecString::builder("depth-model")
                     .nick("Depth model")
-                    .blurb("Metric depth network: TOML manifest, or ONNX file of a known contract; none by default")
+                    .blurb("Metric depth network: TOML manifest, ONNX file of a known contract, `default` for the built-in one, or `none`")
+                    .default_value(DEFAULT_MODEL)
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecEnum::builder_with_default("ego", Ego::Static)
@@ -349,7 +350,7 @@ impl Worker {
         let depth = settings
             .depth_model
             .as_deref()
-            .filter(|path| !path.is_empty())
+            .filter(|path| !path.is_empty() && *path != NO_MODEL)
             .map(|path| DepthModel::load(Path::new(path), &DepthSettings { session }))
             .transpose()
             .map_err(|error| failed(&error))?;

@@ -1,7 +1,8 @@
 //! Element `kinerecon`: tells for every frame where the camera is and how far away things are.
 //!
 //! `camera` names a camera file (intrinsics, mounting); without one a field of view is assumed and everything measured is
-//! marked unreliable. `depth-model` adds metric depth from a network, on every `depth-interval`-th frame.
+//! marked unreliable. A network (`depth-model`, the built-in one by default) measures metric depth on every
+//! `depth-interval`-th frame.
 //!
 //! `ego` says how the camera's own motion is found: `static` (it does not move), `visual` (from the pictures), `external`
 //! (told by the vehicle, and fused with the pictures). What the vehicle tells comes from the CSV file `ego-file` or as

@@ -13,7 +13,7 @@ use crate::gst::events::{Model, Movable};
 use crate::gst::in_place::{self, Frame, InPlace, StreamChange};
 use crate::gst::picture::MappedFrame;
 use crate::gst::regions;
-use crate::perception::Detector;
+use crate::perception::{DEFAULT_MODEL, Detector};
 use crate::reconstruction::MovableRegion;
 use crate::results::Stage;
 
@@ -64,7 +64,8 @@ impl ObjectImpl for KineTrack {
             let own = vec![
                 glib::ParamSpecString::builder("model")
                     .nick("Model")
-                    .blurb("Detector: TOML manifest, or ONNX file of a known contract")
+                    .blurb("Detector: TOML manifest, ONNX file of a known contract, or `default` for the built-in one")
+                    .default_value(DEFAULT_MODEL)
                     .mutable_playing()
                     .build(),
                 glib::ParamSpecString::builder("classes")

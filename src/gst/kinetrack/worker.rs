@@ -7,7 +7,7 @@ use crate::detection::Detection;
 use crate::frame::{FrameTime, Picture};
 use crate::gst::events::Model;
 use crate::perception::{
-    Detector, DetectorSettings, Device, Embedder, EmbedderSettings, PerceptionError, SessionSettings,
+    DEFAULT_MODEL, Detector, DetectorSettings, Device, Embedder, EmbedderSettings, PerceptionError, SessionSettings,
 };
 use crate::tracking::{FrameInput, Track, Tracker, TrackerSettings};
 
@@ -26,7 +26,7 @@ pub(super) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            model: None,
+            model: Some(DEFAULT_MODEL.to_owned()),
             classes: String::new(),
             confidence: TrackerSettings::default().high_confidence,
             device: "auto".to_owned(),
@@ -59,10 +59,8 @@ impl Settings {
 
     /// Opens the detector. The message says what to do.
     pub fn load_detector(&self) -> Result<Detector, String> {
-        let path =
-            self.model.as_deref().filter(|path| !path.is_empty()).ok_or(
-                "no detector: set the property model to a TOML manifest or to an ONNX file of a known contract",
-            )?;
+        let path = self.model.as_deref().filter(|path| !path.is_empty());
+        let path = path.unwrap_or(DEFAULT_MODEL);
         let settings = DetectorSettings {
             session: self.session().map_err(|error| error.to_string())?,
             confidence: self.tracker().low_confidence,

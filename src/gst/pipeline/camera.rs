@@ -17,6 +17,7 @@ use super::report::{Counters, Meter};
 use super::{EngineError, ResultsCallback};
 use crate::gst::events::SourceState;
 use crate::gst::metadata;
+use crate::perception::NO_MODEL;
 
 /// Frames between the threads of two stages: enough to keep both busy, few enough to stay current.
 const STAGE_QUEUE_FRAMES: u32 = 2;
@@ -106,7 +107,7 @@ impl CameraPipeline {
             None => source(camera)?,
         };
         let mut chain = vec![source, reconstruction(camera)?];
-        if camera.depth.is_some() {
+        if camera.depth.as_deref() != Some(Path::new(NO_MODEL)) {
             chain.push(queue()?);
         }
         chain.extend([tracking(camera)?, queue()?, motion(camera)?, answers(camera)?]);

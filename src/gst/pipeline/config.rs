@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::recording::Container;
+use crate::perception::{DEFAULT_MODEL, NO_MODEL};
 use crate::settings::{self, SettingsError};
 
 /// What `kinestream run` is told.
@@ -168,7 +169,8 @@ pub struct CameraConfig {
     pub ego: EgoMode,
     /// CSV file with the vehicle's poses or speeds, for `ego = "external"`.
     pub ego_file: Option<PathBuf>,
-    /// Detector: manifest or ONNX file.
+    /// Detector: manifest, ONNX file, or `default` for the built-in one.
+    #[serde(default = "default_model")]
     pub detector: PathBuf,
     /// Classes to look for; all when empty.
     #[serde(default)]
@@ -179,7 +181,7 @@ pub struct CameraConfig {
     pub detect_interval: Option<u32>,
     /// Network that describes looks.
     pub reid: Option<PathBuf>,
-    /// Metric depth network.
+    /// Metric depth network: manifest, ONNX file, `default` for the built-in one (also when unset), or `none`.
     pub depth: Option<PathBuf>,
     /// The depth network runs on every so many-th frame.
     pub depth_interval: Option<u32>,
@@ -213,6 +215,10 @@ pub struct CameraConfig {
 
 /// The `source` of a camera whose frames the program pushes.
 pub const APP_SOURCE: &str = "app";
+
+fn default_model() -> PathBuf {
+    PathBuf::from(DEFAULT_MODEL)
+}
 
 fn default_site() -> String {
     "local".to_owned()
@@ -256,7 +262,10 @@ impl RunConfig {
             } = camera;
             let optional = [camera_file, ego_file, reid, depth, priors, questions, record];
             for path in optional.into_iter().flatten().chain([detector]) {
-                *path = folder.join(&*path);
+                // Words, not files.
+                if path != Path::new(DEFAULT_MODEL) && path != Path::new(NO_MODEL) {
+                    *path = folder.join(&*path);
+                }
             }
             let is_file = camera.source != APP_SOURCE
                 && !camera.source.contains("://")
@@ -345,6 +354,16 @@ mod tests {
             let text = SMALL.replace("video.mp4", source);
             assert_eq!(parse(&text).unwrap().cameras[0].source, source);
         }
+    }
+
+    #[test]
+    fn models_are_built_in_unless_said_otherwise() {
+        let small = SMALL.replace("detector = \"models/d.toml\"\n", "");
+        let camera = parse(&small).unwrap().cameras.remove(0);
+        assert_eq!(camera.detector, Path::new("default"));
+        assert_eq!(camera.depth, None);
+        let camera = parse(&format!("{small}depth = \"none\"\n")).unwrap().cameras.remove(0);
+        assert_eq!(camera.depth.as_deref(), Some(Path::new("none")));
     }
 
     #[test]

@@ -46,12 +46,13 @@ pub struct DepthModel {
 }
 
 impl DepthModel {
-    /// Opens a depth model (`.toml` manifest, or `.onnx` of a known contract), checks it, and runs it once.
+    /// Opens a depth model (`.toml` manifest, `.onnx` of a known contract, or the word
+    /// [`DEFAULT_MODEL`](super::DEFAULT_MODEL) for the built-in one), checks it, and runs it once.
     ///
     /// # Errors
     /// See [`Model::open`]; besides, outputs of other shapes than the contract's.
     pub fn load(path: &Path, settings: &DepthSettings) -> Result<Self, PerceptionError> {
-        Self::from_model(Model::open(path, &settings.session)?)
+        Self::from_model(Model::open_for(Task::Depth, path, &settings.session)?)
     }
 
     /// From a model that is open already.

@@ -98,12 +98,13 @@ enum OutputNames {
 }
 
 impl Detector {
-    /// Opens a detector (`.toml` manifest, or `.onnx` of a known contract), checks it, and runs it once.
+    /// Opens a detector (`.toml` manifest, `.onnx` of a known contract, or the word
+    /// [`DEFAULT_MODEL`](super::DEFAULT_MODEL) for the built-in one), checks it, and runs it once.
     ///
     /// # Errors
     /// See [`Model::open`]; besides, an unknown class in the filter, and outputs of other shapes than the contract's.
     pub fn load(path: &Path, settings: &DetectorSettings) -> Result<Self, PerceptionError> {
-        Self::from_model(Model::open(path, &settings.session)?, settings)
+        Self::from_model(Model::open_for(Task::Detector, path, &settings.session)?, settings)
     }
 
     /// From a model that is open already.

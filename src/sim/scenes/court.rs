@@ -365,7 +365,7 @@ impl Play {
         let count = sport.players(&mut draw);
         let kits = [draw.seed(), draw.seed()];
         let mut players = Vec::new();
-        for team in 0..2 {
+        for (team, kit) in kits.into_iter().enumerate() {
             for index in 0..count {
                 let Some(id) = ids.next() else { break };
                 let spot = Spot::new(
@@ -377,7 +377,7 @@ impl Play {
                 walker.yaw_rad = walker.velocity_mps.y.atan2(walker.velocity_mps.x);
                 walker.agility_mps2 = draw.uniform(4.0..5.8);
                 // Team mates share the upper half of their looks' seed, and so their colours.
-                walker.look = (kits[team] & !0xffff_ffff) | (walker.look & 0xffff_ffff);
+                walker.look = (kit & !0xffff_ffff) | (walker.look & 0xffff_ffff);
                 players.push(Player {
                     walker,
                     team,

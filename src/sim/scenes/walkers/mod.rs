@@ -142,7 +142,7 @@ impl Walker {
             }
             let towards = obstacle.nearest(self.position) - self.position;
             let distance_m = towards.norm();
-            if distance_m > 1.2 || distance_m < 1e-6 {
+            if !(1e-6..=1.2).contains(&distance_m) {
                 continue;
             }
             let towards = towards / distance_m;
