@@ -68,7 +68,7 @@ def shrunk(source: np.ndarray, scale: float) -> tuple[np.ndarray, float]:
 def for_detector(sample: Sample, rng: random.Random, size: tuple[int, int]):
     """Input [h, w, 3] blue first, boxes [n, 4], classes [n] and whether each is to be ignored [n]."""
     width, height = size
-    picture = np.ascontiguousarray(sample.rgb[:, :, ::-1])
+    picture = cv2.cvtColor(sample.rgb, cv2.COLOR_RGB2BGR)
     rows, columns = picture.shape[:2]
     if rng.random() < 0.3:
         part, r = (0.0, 0.0, float(columns), float(rows)), min(width / columns, height / rows)
@@ -113,14 +113,15 @@ def for_detector(sample: Sample, rng: random.Random, size: tuple[int, int]):
     )
 
 
-def ground(depth: np.ndarray, intrinsics: np.ndarray, height_m: float, rng: random.Random) -> np.ndarray:
-    """Where the ground shows [h, w]: the plane at the camera's known height that most pixels lie on; nowhere when there is
-    none."""
+def ground(depth: np.ndarray, intrinsics: np.ndarray, height_m: float, rng: random.Random):
+    """Where the ground shows [h, w], and how it lies as the depth net says it [3]: the plane at the camera's known height
+    that most pixels lie on; nowhere when there is none."""
     rows, columns = depth.shape
+    nothing = np.zeros(depth.shape, bool), np.zeros(3, np.float32)
     known = np.isfinite(depth) & (depth > 0.2) & (depth < 100)
     places = np.flatnonzero(known)
     if len(places) < 2000:
-        return np.zeros(depth.shape, bool)
+        return nothing
     across = ((np.arange(columns) - intrinsics[0, 2]) / intrinsics[0, 0]).astype(np.float32)
     down = ((np.arange(rows) - intrinsics[1, 2]) / intrinsics[1, 1]).astype(np.float32)
     generator = np.random.default_rng(rng.getrandbits(32))
@@ -131,27 +132,37 @@ def ground(depth: np.ndarray, intrinsics: np.ndarray, height_m: float, rng: rand
     matrices = rays[triples]
     regular = np.abs(np.linalg.det(matrices)) > 1e-4
     if not regular.any():
-        return np.zeros(depth.shape, bool)
+        return nothing
     planes = np.linalg.solve(matrices[regular], inverse[triples[regular]][..., None])[..., 0]
     heights = 1 / np.maximum(np.linalg.norm(planes, axis=1), 1e-6)
     # The ground lies below.
     planes = planes[(np.abs(heights / height_m - 1) < 0.06) & (planes[:, 1] > 0)]
     if not len(planes):
-        return np.zeros(depth.shape, bool)
+        return nothing
     close = np.abs(planes @ rays.T / inverse - 1) < 0.03
     best = close[close.sum(1).argmax()]
     if best.mean() < 0.1:
-        return np.zeros(depth.shape, bool)
+        return nothing
     weights = 1 / inverse[best]
     plane = np.linalg.lstsq(rays[best] * weights[:, None], inverse[best] * weights, rcond=None)[0].astype(np.float32)
     expected = across[None] * plane[0] + (down * plane[1] + plane[2])[:, None]
-    return known & (np.abs(expected * np.where(known, depth, 0) - 1) < 0.03)
+    shown = known & (np.abs(expected * np.where(known, depth, 0) - 1) < 0.03)
+    # The same plane in pixels: what a row and a column add to the inverse depth.
+    a_row, a_column = plane[1] / intrinsics[1, 1], plane[0] / intrinsics[0, 0]
+    if a_row < 1e-6:
+        return nothing
+    slope = -a_column / a_row
+    first = plane[2] - plane[1] * intrinsics[1, 2] / intrinsics[1, 1] - plane[0] * intrinsics[0, 2] / intrinsics[0, 0]
+    middle = (columns - 1) / 2
+    horizon = (-first / a_row + slope * middle + 0.5) / rows
+    return shown, np.array([horizon, slope, -np.log(plane[1])], np.float32)
 
 
 def for_depth(sample: Sample, rng: random.Random, size: tuple[int, int]):
-    """Input [h, w, 3] red first, intrinsics [3, 3] in its pixels, depth [h, w] in metres (infinite in the sky), ground [h, w]."""
+    """Input [h, w, 3] red first, intrinsics [3, 3] in its pixels, depth [h, w] in metres (infinite in the sky), and
+    what `ground` says."""
     width, height = size
-    picture = np.ascontiguousarray(sample.rgb)
+    picture = sample.rgb
     rows, columns = picture.shape[:2]
     fx, fy, cx, cy = (sample.header[key] for key in ("fx", "fy", "cx", "cy"))
     part = (0.0, 0.0, float(columns), float(rows))
@@ -173,4 +184,4 @@ def for_depth(sample: Sample, rng: random.Random, size: tuple[int, int]):
     if flip:
         cx = width - 1 - cx
     intrinsics = np.array([[fx * sx, 0, cx], [0, fy * sy, cy], [0, 0, 1]], np.float32)
-    return laid, intrinsics, depth, ground(depth, intrinsics, sample.header["height_m"], rng)
+    return laid, intrinsics, depth, *ground(depth, intrinsics, sample.header["height_m"], rng)

@@ -1,8 +1,13 @@
 """The default metric depth net: a U-net that sees the direction of each pixel's ray, so that it answers in metres.
 
-From the picture as a whole it first finds the ground: the camera's pitch, roll and height over it. With the rays these give
-the depth of the ground at every pixel. The rest of the net says where there is ground, and how deep the picture is where
-there is none.
+From the picture as a whole it first finds the ground as it is seen: the row of the horizon, its slope, and how fast things
+on the ground grow below it, in object pixels a pixel of row, for objects of a metre. None of the three depends on the camera;
+with the focal length they give the ground's depth at every pixel:
+
+    1 / depth = (row - horizon - slope * (column - middle)) / (focal length * spacing)
+
+where the spacing, metres, is the camera's height over the cosine of its pitch. The rest of the net says where there is
+ground, and how deep the picture is where there is none.
 """
 
 import torch
@@ -20,15 +25,16 @@ FOCAL_PX = 260.0
 # Logarithm of the depth, metres, that a fresh net says.
 START_LOG_M = 2.7
 LEAST_M, MOST_M = 0.3, 300.0
-# Logarithm of the camera's height over the ground, metres, and pitch, radians, that a fresh net says.
-START_HEIGHT_LOG_M, START_PITCH = 1.5, 0.25
+# What a fresh net says: the horizon's row as a share of the picture's height, and the logarithm of the spacing.
+START_HORIZON, START_SPACING_LOG_M = 0.15, 1.6
 # The ground is followed as far as this, metres.
 GROUND_M = 120.0
 
 
 class Depth(nn.Module):
     """Picture [B, 3, 192, 320], 0 to 1 times `INPUT_SCALE`, red first, and intrinsics [B, 3, 3] in its pixels -> log depth, sky
-    logits, log depth of the ground, logits of seeing the ground: [B, 192, 320] each."""
+    logits, logits of seeing the ground, [B, 192, 320] each, and the ground [B, 3]: horizon as a share of the picture's height,
+    slope, logarithm of the spacing."""
 
     def __init__(self):
         super().__init__()
@@ -37,12 +43,12 @@ class Depth(nn.Module):
         self.to8 = Stage(48 + 4, 96, 2, 48)
         self.to16 = Stage(96, 160, 2, 80)
         self.to32 = nn.Sequential(Stage(160 + 4, 192, 2, 96), Pyramid(192, 64))
-        # What the picture as a whole says about height, pitch and roll of the camera.
+        # What the picture as a whole says about the ground.
         self.squeeze = Conv(192, 32, 1)
         self.whole = nn.Sequential(nn.Linear(32 * (WIDTH // 32) * (HEIGHT // 32) + 4, 160), nn.ReLU())
-        self.spread, self.pose = nn.Linear(160, 192), nn.Linear(160, 3)
-        nn.init.normal_(self.pose.weight, std=0.01)
-        nn.init.zeros_(self.pose.bias)
+        self.spread, self.lies = nn.Linear(160, 192), nn.Linear(160, 3)
+        nn.init.normal_(self.lies.weight, std=0.01)
+        nn.init.zeros_(self.lies.bias)
         self.ground8 = Conv(2, 64, 1)
         self.up16, self.skip16 = Conv(192, 96, 1), Conv(160, 96, 1)
         self.up8, self.skip8 = Conv(96, 64, 1), Conv(96, 64, 1)
@@ -77,17 +83,15 @@ class Depth(nn.Module):
         middle = torch.cat(middle, 1).flatten(1).to(c32.dtype)
         whole = self.whole(torch.cat([self.squeeze(c32).flatten(1), middle], 1))
         x = c32 + self.spread(whole)[:, :, None, None]
-        pitch, roll, height = (self.pose(whole).float() * 0.5)[:, :, None, None].unbind(1)
-        pitch, log_height = pitch.unsqueeze(1) + START_PITCH, height.unsqueeze(1) + START_HEIGHT_LOG_M
-        roll = roll.unsqueeze(1)
-        # Downwards in the camera's frame, over the height: with a ray it gives the inverse depth of the ground.
-        over = torch.exp(-log_height)
-        down_x, down_y = roll.sin() * pitch.cos() * over, roll.cos() * pitch.cos() * over
-        down_z = pitch.sin() * over
+        start = torch.tensor([START_HORIZON, 0.0, START_SPACING_LOG_M])
+        found = self.lies(whole).float() * torch.tensor([1.0, 0.3, 1.0]) + start
+        horizon, slope, spacing = (value.view(-1, 1, 1, 1) for value in found.unbind(1))
+        horizon = horizon * HEIGHT - 0.5 - slope * ((WIDTH - 1) / 2)
+        growth = torch.exp(-spacing) / fy
 
         def ground(columns: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
             """Logarithm of the ground's depth; that of `GROUND_M` above the horizon."""
-            inverse = (columns - cx) / fx * down_x + ((rows - cy) / fy * down_y + down_z)
+            inverse = (rows - horizon - slope * columns) * growth
             return -inverse.clamp(min=1 / GROUND_M).log()
 
         def twice(small: torch.Tensor) -> torch.Tensor:
@@ -106,7 +110,7 @@ class Depth(nn.Module):
         log_m = out[:, 0] * 2 + START_LOG_M + focal[:, 0]
         on_ground = out[:, 2] * 4
         log_m = log_m + on_ground.sigmoid() * (ground_log_m - log_m)
-        return log_m, out[:, 1] * 4, ground_log_m, on_ground
+        return log_m, out[:, 1] * 4, on_ground, found
 
 
 class Exported(nn.Module):

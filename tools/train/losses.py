@@ -105,9 +105,9 @@ def detector_loss(raw, targets, cells, strides):
 FAR_M = 250.0
 
 
-def depth_loss(log_m, sky, ground_log_m, on_ground, truth, ground):
-    """From the net log depth, sky logits, log depth of the ground and logits of seeing it; `truth` metres, infinite in the sky,
-    0 where unknown; `ground` where the ground shows. All [B, h, w]."""
+def depth_loss(log_m, sky, on_ground, lies, truth, shows, truly_lies):
+    """From the net log depth, sky logits, logits of seeing the ground, [B, h, w] each, and how the ground lies [B, 3]; then
+    depth in metres, infinite in the sky, 0 where unknown, where the ground shows [B, h, w], and how it truly lies [B, 3]."""
     known = (truth > 0.2) & torch.isfinite(truth)
     far = ~torch.isfinite(truth)
     wanted = truth.clamp(0.2, FAR_M).log().nan_to_num()
@@ -130,12 +130,17 @@ def depth_loss(log_m, sky, ground_log_m, on_ground, truth, ground):
     share = present.sum().clamp(min=1)
     absolute, scale, edges = ((part * present).sum() / share for part in (absolute, scale, edges))
     # Pictures in which no ground was found say nothing about it.
-    found = ground.any(2).any(1).float()
-    flat = ground.float()
-    plane = ((ground_log_m - wanted).abs() * flat).sum((1, 2)) / flat.sum((1, 2)).clamp(min=1)
-    plane = plane.sum() / found.sum().clamp(min=1)
+    found = shows.any(2).any(1).float()
+    flat = shows.float()
+    apart = functional.smooth_l1_loss(lies, truly_lies.clamp(-4, 4), reduction="none", beta=0.05)
+    # A camera that looks far down has its horizon far off: there a share of it is as good.
+    apart = apart * torch.stack([1 / (1 + truly_lies[:, 0].abs()), *torch.ones(2, len(apart))], 1)
+    plane = ((apart * torch.tensor([2.0, 0.5, 1.0])).sum(1) * found).sum() / found.sum().clamp(min=1)
+    height = ((lies[:, 2] - truly_lies[:, 2]).abs() * found).sum() / found.sum().clamp(min=1)
+    horizon = ((lies[:, 0] - truly_lies[:, 0]).abs() * found).sum() / found.sum().clamp(min=1)
     gate = functional.binary_cross_entropy_with_logits(on_ground, flat, reduction="none")
     gate = (gate.mean((1, 2)) * found).sum() / found.sum().clamp(min=1)
     loss = absolute + 0.3 * scale + 0.25 * edges + 0.2 * sky_loss + plane + 0.2 * gate
     parts = {"log": absolute, "scale": scale, "edges": edges, "sky": sky_loss, "plane": plane, "gate": gate}
+    parts |= {"horizon": horizon, "spacing": height}
     return loss, {name: part.item() for name, part in parts.items()}

@@ -124,11 +124,11 @@ class Pool:
             if any(actor["class"] in RARE for actor in entry["header"]["actors"]):
                 break
         start, size = entry["jpeg"]
-        bgr = cv2.imdecode(data[base + start : base + start + size], cv2.IMREAD_COLOR)
+        rgb = cv2.imdecode(data[base + start : base + start + size], cv2.IMREAD_COLOR_RGB)
         start, size = entry["depth"]
         header = entry["header"]
         depth = data[base + start : base + start + size].view(np.float16).reshape(header["height"] // 2, -1)
-        return Sample(header, bgr[:, :, ::-1], depth)
+        return Sample(header, rgb, depth)
 
 
 def fill(arguments: argparse.Namespace) -> None:

@@ -61,14 +61,14 @@ class DepthTask:
         return augment.for_depth(pool.draw(), rng, (depth_net.WIDTH, depth_net.HEIGHT))
 
     def batch(self, drawn: list):
-        return tuple(torch.from_numpy(np.stack([item[part] for item in drawn])) for part in range(4))
+        return tuple(torch.from_numpy(np.stack([item[part] for item in drawn])) for part in range(5))
 
     def loss(self, net, batch):
-        pictures, intrinsics, truth, ground = batch
+        pictures, intrinsics, truth, *ground = batch
         x = pictures.permute(0, 3, 1, 2).float() * (depth_net.INPUT_SCALE / 255)
         with torch.autocast("cpu", torch.bfloat16):
             answer = net(x, intrinsics)
-        return losses.depth_loss(*answer, truth, ground)
+        return losses.depth_loss(*answer, truth, *ground)
 
 
 TASKS = {"detector": DetectorTask, "depth": DepthTask}
