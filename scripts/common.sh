@@ -25,7 +25,7 @@ free_port() {
 await_url() {
     local waited
     for ((waited = 0; waited < 300; waited++)); do
-        rtsp_url=$(grep -o 'rtsp://[^ ]*' "$1" || true)
+        rtsp_url=$(grep -so 'rtsp://[^ ]*' "$1" || true)
         [ -z "$rtsp_url" ] || return 0
         kill -0 "${started[-1]}" 2>/dev/null || break
         sleep 0.1

@@ -32,8 +32,19 @@ pub fn draw_plan(picture: &mut PictureMut, title: &str, families: &[PathFamily<'
     picture.fill(&all, &background, OPAQUE);
     let font = Font::for_height(picture.height());
     let text = picture.ink(TEXT);
-    let Some(view) = PlanView::new(families, picture.width() as f32, picture.height() as f32, font.line_height()) else {
-        font.draw(picture, MARGIN_PX as i32, MARGIN_PX as i32, "nothing was tracked", &text);
+    let Some(view) = PlanView::new(
+        families,
+        picture.width() as f32,
+        picture.height() as f32,
+        font.line_height(),
+    ) else {
+        font.draw(
+            picture,
+            MARGIN_PX as i32,
+            MARGIN_PX as i32,
+            "nothing was tracked",
+            &text,
+        );
         return;
     };
     view.draw_grid(picture, &font);
@@ -55,7 +66,14 @@ pub fn draw_plan(picture: &mut PictureMut, title: &str, families: &[PathFamily<'
     for family in families {
         let ink = picture.ink(family.rgb);
         let y = 6.0 + 0.5 * font.line_height() as f32;
-        shapes::line(picture, (x as f32, y), (x as f32 + 24.0, y), family.thickness, &ink, 1.0);
+        shapes::line(
+            picture,
+            (x as f32, y),
+            (x as f32 + 24.0, y),
+            family.thickness,
+            &ink,
+            1.0,
+        );
         font.draw(picture, x + 30, 6, family.name, &text);
         x += 54 + font.width(family.name);
     }
@@ -74,7 +92,10 @@ impl PlanView {
     fn new(families: &[PathFamily<'_>], width: f32, height: f32, line: i32) -> Option<Self> {
         let points = || families.iter().flat_map(|family| family.paths.iter().flatten());
         let bounds = |axis: usize| {
-            let mut values: Vec<f64> = points().map(|point| point[axis]).filter(|value| value.is_finite()).collect();
+            let mut values: Vec<f64> = points()
+                .map(|point| point[axis])
+                .filter(|value| value.is_finite())
+                .collect();
             values.sort_unstable_by(f64::total_cmp);
             let skipped = (values.len() as f64 * OUTLIERS) as usize;
             let (low, high) = (values.get(skipped)?, values.get(values.len() - 1 - skipped)?);
@@ -110,19 +131,34 @@ impl PlanView {
             .unwrap_or(1000.0);
         let (ink, text) = (picture.ink(GRID), picture.ink(TEXT));
         let lines = |axis: usize| {
-            let (first, last) = ((self.least[axis] / step).ceil() as i64, (self.most[axis] / step).floor() as i64);
+            let (first, last) = (
+                (self.least[axis] / step).ceil() as i64,
+                (self.most[axis] / step).floor() as i64,
+            );
             (first..=last).map(move |line| line as f64 * step)
         };
         for x in lines(0) {
             let (from, to) = (self.pixel([x, self.most[1]]), self.pixel([x, self.least[1]]));
             shapes::line(picture, from, to, 1.0, &ink, 1.0);
-            font.draw(picture, 4, to.1 as i32 - font.line_height() / 2, &format!("{x:.0} m"), &text);
+            font.draw(
+                picture,
+                4,
+                to.1 as i32 - font.line_height() / 2,
+                &format!("{x:.0} m"),
+                &text,
+            );
         }
         for y in lines(1) {
             let (from, to) = (self.pixel([self.least[0], y]), self.pixel([self.most[0], y]));
             shapes::line(picture, from, to, 1.0, &ink, 1.0);
             let below = picture.height() as i32 - font.line_height() - 4;
-            font.draw(picture, from.0 as i32 - font.width("0 m") / 2, below, &format!("{y:.0} m"), &text);
+            font.draw(
+                picture,
+                from.0 as i32 - font.width("0 m") / 2,
+                below,
+                &format!("{y:.0} m"),
+                &text,
+            );
         }
     }
 }

@@ -208,7 +208,10 @@ fn empty_frame(time_s: f64, message: &proto::Tracks, focal_px: f64) -> SeenFrame
     SeenFrame {
         time_s,
         world_from_camera: pose.and_then(|pose| {
-            let (at, turn) = (pose.position_in_world_m.as_ref()?, pose.world_from_camera_rotation.as_ref()?);
+            let (at, turn) = (
+                pose.position_in_world_m.as_ref()?,
+                pose.world_from_camera_rotation.as_ref()?,
+            );
             Some(Isometry3::from_parts(
                 Translation3::new(at.x, at.y, at.z),
                 UnitQuaternion::from_quaternion(Quaternion::new(turn.w, turn.x, turn.y, turn.z)),
@@ -224,7 +227,11 @@ fn empty_frame(time_s: f64, message: &proto::Tracks, focal_px: f64) -> SeenFrame
 fn add_objects(frame: &mut SeenFrame, message: &proto::Tracks, offset_s: f64, store: &mut TrajectoryStore) {
     for object in &message.objects {
         let class = ClassLabel::new(&object.class_name);
-        if let Some(bbox) = object.r#box.as_ref().filter(|_| object.status() == proto::TrackStatus::Tracked) {
+        if let Some(bbox) = object
+            .r#box
+            .as_ref()
+            .filter(|_| object.status() == proto::TrackStatus::Tracked)
+        {
             let bbox = BoundingBox::new(bbox.x0_px, bbox.y0_px, bbox.x1_px, bbox.y1_px);
             frame.tracks.push((object.id, bbox));
         }
@@ -305,7 +312,9 @@ impl Recording {
         let measured = self.clip.trajectories.iter().flat_map(TrajectoryStore::iter);
         let path = |stored: &StoredTrajectory| -> Vec<[f64; 2]> {
             let samples = stored.settled.samples();
-            samples.map(|sample| [sample.position_in_world.x, sample.position_in_world.y]).collect()
+            samples
+                .map(|sample| [sample.position_in_world.x, sample.position_in_world.y])
+                .collect()
         };
         (truth.into_values().collect(), measured.map(path).collect())
     }

@@ -8,6 +8,7 @@ use ::gst::glib;
 use ::gst::prelude::*;
 use ::gst::subclass::prelude::*;
 use ::gst_base::prelude::*;
+use ::gst_base::subclass::base_src::CreateSuccess;
 use ::gst_base::subclass::prelude::*;
 use ::gst_video::prelude::*;
 use ::gst_video::{VideoCapsBuilder, VideoConverter, VideoFormat, VideoFrameRef, VideoInfo};
@@ -348,7 +349,26 @@ impl BaseSrcImpl for KineSimSrc {
 }
 
 impl PushSrcImpl for KineSimSrc {
-    fn fill(&self, buffer: &mut ::gst::BufferRef) -> Result<::gst::FlowSuccess, ::gst::FlowError> {
+    /// The bindings' defaults of this method and of `alloc` do not fall back on the base class, so it is all done here.
+    fn create(&self, buffer: Option<&mut ::gst::BufferRef>) -> Result<CreateSuccess, ::gst::FlowError> {
+        if let Some(buffer) = buffer {
+            self.draw_into(buffer)?;
+            return Ok(CreateSuccess::FilledBuffer);
+        }
+        let size = self.obj().blocksize() as usize;
+        let mut buffer = ::gst::Buffer::with_size(size).map_err(|error| {
+            ::gst::element_imp_error!(self, ::gst::ResourceError::NoSpaceLeft, ["{size} bytes: {error}"]);
+            ::gst::FlowError::Error
+        })?;
+        let writable = buffer.get_mut().ok_or(::gst::FlowError::Error)?;
+        self.draw_into(writable)?;
+        Ok(CreateSuccess::NewBuffer(buffer))
+    }
+}
+
+impl KineSimSrc {
+    /// Draws the next frame into `buffer`.
+    fn draw_into(&self, buffer: &mut ::gst::BufferRef) -> Result<(), ::gst::FlowError> {
         let mut guard = lock(&self.running);
         let running = guard.as_mut().ok_or(::gst::FlowError::NotNegotiated)?;
         if self.obj().is_live()
@@ -393,7 +413,7 @@ impl PushSrcImpl for KineSimSrc {
             })?;
         }
         self.frames.fetch_add(1, Ordering::Relaxed);
-        Ok(::gst::FlowSuccess::Ok)
+        Ok(())
     }
 }
 

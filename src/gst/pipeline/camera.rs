@@ -119,7 +119,11 @@ impl CameraPipeline {
             .property("sync", false)
             .property("enable-last-sample", false)
             .build()?;
-        let tee = camera.record.as_ref().map(|_| ElementFactory::make("tee").build()).transpose()?;
+        let tee = camera
+            .record
+            .as_ref()
+            .map(|_| ElementFactory::make("tee").build())
+            .transpose()?;
         chain.extend(tee.clone());
         chain.push(sink.clone());
         pipeline.add_many(&chain)?;
