@@ -5,6 +5,7 @@ mod motion;
 mod odometry;
 mod stkit;
 mod recorded;
+mod stkit;
 mod tracking;
 
 use clap::Subcommand;

@@ -12,6 +12,7 @@ use crate::frame::{FrameTime, NANOS_PER_SECOND, Picture, PixelFormat};
 use crate::gst::pipeline::{Engine, EngineError, Report, RunConfig};
 use crate::kinematics::ObjectState;
 use crate::motion::{SharedTrajectories, TrajectoryStore};
+use crate::perception::{DEFAULT_MODEL, NO_MODEL};
 use crate::results::FrameResults;
 use crate::settings::SettingsError;
 use crate::sim::render::Renderer;
@@ -208,7 +209,11 @@ fn configuration(world: &World, settings: &LiveSettings, folder: &Path) -> Resul
         })?;
         config += "camera_file = \"camera.toml\"\n";
     }
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let absolute = |path: &Path| {
+        let is_word = path == Path::new(DEFAULT_MODEL) || path == Path::new(NO_MODEL);
+        let absolute = (!is_word).then(|| std::path::absolute(path).ok()).flatten();
+        absolute.unwrap_or_else(|| path.to_owned())
+    };
     for (key, path) in [("detector", &settings.detector), ("depth", &settings.depth)] {
         if let Some(path) = path {
             config += &format!("{key} = {:?}\n", absolute(path));
