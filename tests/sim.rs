@@ -77,7 +77,10 @@ fn another_process_gives_the_same_samples() {
 }
 
 /// Takes a stream of samples apart as its documentation says.
-fn parse_samples(mut stream: &[u8]) -> Vec<(Value, Vec<u8>, Vec<f32>, Vec<u16>)> {
+/// Header, picture, depth and instances.
+type Sample = (Value, Vec<u8>, Vec<f32>, Vec<u16>);
+
+fn parse_samples(mut stream: &[u8]) -> Vec<Sample> {
     fn take<'a>(stream: &mut &'a [u8], bytes: usize) -> &'a [u8] {
         let (taken, rest) = stream.split_at(bytes);
         *stream = rest;

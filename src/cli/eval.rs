@@ -3,7 +3,6 @@
 mod live;
 mod motion;
 mod odometry;
-mod stkit;
 mod recorded;
 mod stkit;
 mod tracking;
