@@ -6,8 +6,9 @@ with the focal length they give the ground's depth at every pixel:
 
     1 / depth = (row - horizon - slope * (column - middle)) / (focal length * spacing)
 
-where the spacing, metres, is the camera's height over the cosine of its pitch. The rest of the net says where there is
-ground, and how deep the picture is where there is none.
+where the spacing, metres, is the camera's height over the cosine of its pitch. The horizon is seen from the picture as a
+whole; the spacing is what many places of the picture vote for, each from the depth it sees on its own (from the size of
+people, cars, tiles). The rest of the net says where there is ground, and how deep the picture is where there is none.
 """
 
 import torch
@@ -33,8 +34,8 @@ GROUND_M = 120.0
 
 class Depth(nn.Module):
     """Picture [B, 3, 192, 320], 0 to 1 times `INPUT_SCALE`, red first, and intrinsics [B, 3, 3] in its pixels -> log depth, sky
-    logits, logits of seeing the ground, [B, 192, 320] each, and the ground [B, 3]: horizon as a share of the picture's height,
-    slope, logarithm of the spacing."""
+    logits, logits of seeing the ground, [B, 192, 320] each; the ground [B, 3]: horizon as a share of the picture's height,
+    slope, logarithm of the spacing; and log depth seen from nearby [B, 24, 40]."""
 
     def __init__(self):
         super().__init__()
@@ -50,6 +51,10 @@ class Depth(nn.Module):
         nn.init.normal_(self.lies.weight, std=0.01)
         nn.init.zeros_(self.lies.bias)
         self.ground8 = Conv(2, 64, 1)
+        # Depth seen from nearby alone, and how much it should count.
+        self.vote = nn.Conv2d(64, 2, 1)
+        nn.init.normal_(self.vote.weight, std=0.01)
+        nn.init.zeros_(self.vote.bias)
         self.up16, self.skip16 = Conv(192, 96, 1), Conv(160, 96, 1)
         self.up8, self.skip8 = Conv(96, 64, 1), Conv(96, 64, 1)
         self.up4, self.skip4 = Conv(64, 40, 1), Conv(48, 40, 1)
@@ -65,7 +70,7 @@ class Depth(nn.Module):
             self.register_buffer(f"columns{stride}", columns.view(1, 1, 1, -1), persistent=False)
             self.register_buffer(f"rows{stride}", rows.view(1, 1, -1, 1), persistent=False)
 
-    def forward(self, picture: torch.Tensor, intrinsics: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, picture: torch.Tensor, intrinsics: torch.Tensor) -> tuple[torch.Tensor, ...]:
         fx, fy, cx, cy = (intrinsics[:, r, c].view(-1, 1, 1, 1) for r, c in ((0, 0), (1, 1), (0, 2), (1, 2)))
         log_x, log_y = torch.log(fx / FOCAL_PX), torch.log(fy / FOCAL_PX)
 
@@ -87,11 +92,10 @@ class Depth(nn.Module):
         found = self.lies(whole).float() * torch.tensor([1.0, 0.3, 1.0]) + start
         horizon, slope, spacing = (value.view(-1, 1, 1, 1) for value in found.unbind(1))
         horizon = horizon * HEIGHT - 0.5 - slope * ((WIDTH - 1) / 2)
-        growth = torch.exp(-spacing) / fy
 
-        def ground(columns: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        def ground(columns: torch.Tensor, rows: torch.Tensor, spacing: torch.Tensor) -> torch.Tensor:
             """Logarithm of the ground's depth; that of `GROUND_M` above the horizon."""
-            inverse = (rows - horizon - slope * columns) * growth
+            inverse = (rows - horizon - slope * columns) * (torch.exp(-spacing) / fy)
             return -inverse.clamp(min=1 / GROUND_M).log()
 
         def twice(small: torch.Tensor) -> torch.Tensor:
@@ -100,17 +104,26 @@ class Depth(nn.Module):
         x = self.mix16(twice(self.up16(x)) + self.skip16(c16))
         # In pixels of a canonical camera, as the net thinks.
         focal = 0.5 * (log_x + log_y)
-        ground8 = ground(self.columns8, self.rows8).detach() - START_LOG_M
+        ground8 = ground(self.columns8, self.rows8, spacing).detach() - START_LOG_M
         ground8 = torch.cat([ground8, ground8 - focal], 1).to(x.dtype)
         x = self.mix8(twice(self.up8(x)) + self.skip8(c8) + self.ground8(ground8))
+        vote = self.vote(x).float()
+        near_log_m = vote[:, :1] * 2 + START_LOG_M + focal
+        # Rows below the horizon; the horizon itself is not moved for the votes' sake.
+        below = (self.rows8 - horizon - slope * self.columns8).detach()
+        counts = vote[:, 1:] * 4 - 1e4 * (below < 2).float()
+        counts = counts.flatten(1).softmax(1)
+        votes = (near_log_m + below.clamp(min=2).log() - fy.log()).flatten(1)
+        spacing = (counts * votes).sum(1).view(-1, 1, 1, 1)
+        found = torch.cat([found[:, :2], spacing.flatten(1)], 1)
         x = self.mix4(twice(self.up4(x)) + self.skip4(c4))
         x = self.mix2(twice(self.up2(x)) + self.skip2(c2))
         out = functional.pixel_shuffle(self.head(x), 2).float()
-        ground_log_m = ground(self.columns1, self.rows1)[:, 0]
+        ground_log_m = ground(self.columns1, self.rows1, spacing)[:, 0]
         log_m = out[:, 0] * 2 + START_LOG_M + focal[:, 0]
         on_ground = out[:, 2] * 4
         log_m = log_m + on_ground.sigmoid() * (ground_log_m - log_m)
-        return log_m, out[:, 1] * 4, on_ground, found
+        return log_m, out[:, 1] * 4, on_ground, found, near_log_m[:, 0]
 
 
 class Exported(nn.Module):
@@ -121,5 +134,5 @@ class Exported(nn.Module):
         self.depth = depth
 
     def forward(self, image: torch.Tensor, K: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: N803
-        log_m, sky, _, _ = self.depth(image, K)
+        log_m, sky, *_ = self.depth(image, K)
         return log_m.exp().clamp(LEAST_M, MOST_M).unsqueeze(1), sky.sigmoid().unsqueeze(1)

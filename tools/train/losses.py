@@ -45,11 +45,11 @@ def assign(raw, found, cells, strides, truth, labels):
     side = ((truth[:, 2:] - truth[:, :2]).clamp(min=1).log2().mean(1))[:, None]
     level = (strides[candidates, 0].log2() + 2)[None]
     cost = -score.log() - 3 * (iou + 1e-6).log() + 0.5 * (side - level).abs() + 1e5 * (~close)
-    best, _ = (iou * close).topk(min(10, iou.shape[1]), dim=1)
+    most = min(10, iou.shape[1])
+    best, _ = (iou * close).topk(most, dim=1)
     count = best.sum(1).round().long().clamp(min=1)
-    order = cost.argsort(1)
-    rank = torch.empty_like(order).scatter_(1, order, torch.arange(order.shape[1]).expand_as(order))
-    chosen = (rank < count[:, None]) & close
+    _, order = cost.topk(most, dim=1, largest=False)
+    chosen = torch.zeros_like(close).scatter_(1, order, torch.arange(most)[None] < count[:, None]) & close
     # A cell stands for the one object that it fits best.
     cheapest = torch.where(chosen, cost, torch.full_like(cost, 1e9)).argmin(0)
     taken = chosen.any(0).nonzero().squeeze(1)
@@ -105,9 +105,9 @@ def detector_loss(raw, targets, cells, strides):
 FAR_M = 250.0
 
 
-def depth_loss(log_m, sky, on_ground, lies, truth, shows, truly_lies):
-    """From the net log depth, sky logits, logits of seeing the ground, [B, h, w] each, and how the ground lies [B, 3]; then
-    depth in metres, infinite in the sky, 0 where unknown, where the ground shows [B, h, w], and how it truly lies [B, 3]."""
+def depth_loss(log_m, sky, on_ground, lies, near_log_m, truth, shows, truly_lies):
+    """From the net log depth, sky logits, logits of seeing the ground, [B, h, w] each, how the ground lies [B, 3], and
+    log depth seen from nearby [B, h / 8, w / 8]; then     depth in metres, infinite in the sky, 0 where unknown, where the ground shows [B, h, w], and how it truly lies [B, 3]."""
     known = (truth > 0.2) & torch.isfinite(truth)
     far = ~torch.isfinite(truth)
     wanted = truth.clamp(0.2, FAR_M).log().nan_to_num()
@@ -140,7 +140,10 @@ def depth_loss(log_m, sky, on_ground, lies, truth, shows, truly_lies):
     horizon = ((lies[:, 0] - truly_lies[:, 0]).abs() * found).sum() / found.sum().clamp(min=1)
     gate = functional.binary_cross_entropy_with_logits(on_ground, flat, reduction="none")
     gate = (gate.mean((1, 2)) * found).sum() / found.sum().clamp(min=1)
-    loss = absolute + 0.3 * scale + 0.25 * edges + 0.2 * sky_loss + plane + 0.2 * gate
+    middle = slice(4, None, 8)
+    clear = mask[:, middle, middle]
+    near = ((near_log_m - wanted[:, middle, middle]).abs() * clear).sum() / clear.sum().clamp(min=1)
+    loss = absolute + 0.3 * scale + 0.25 * edges + 0.2 * sky_loss + plane + 0.2 * gate + 0.5 * near
     parts = {"log": absolute, "scale": scale, "edges": edges, "sky": sky_loss, "plane": plane, "gate": gate}
-    parts |= {"horizon": horizon, "spacing": height}
+    parts |= {"horizon": horizon, "spacing": height, "near": near}
     return loss, {name: part.item() for name, part in parts.items()}

@@ -168,9 +168,9 @@ def main() -> None:
     parser.add_argument("--seeds", default="0-99999", help="training seeds; 100000 and above are held out")
     parser.add_argument("--per-seed", type=int, default=4)
     parser.add_argument("--fov", type=lambda text: tuple(text.split("-")), help="MIN-MAX, degrees")
-    parser.add_argument("--size", type=int, default=16000, help="samples kept")
-    parser.add_argument("--burst", type=int, default=3000, help="samples made at full speed at the start")
-    parser.add_argument("--rate", type=float, default=12.0, help="samples a second afterwards")
+    parser.add_argument("--size", type=int, default=14000, help="samples kept")
+    parser.add_argument("--burst", type=int, default=1600, help="samples made at full speed at the start")
+    parser.add_argument("--rate", type=float, default=8.0, help="samples a second afterwards")
     fill(parser.parse_args())
 
 

@@ -106,11 +106,14 @@ def main() -> None:
     parser.add_argument("--pool", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and log")
     parser.add_argument("--minutes", type=float, required=True, help="time of training in all, resumed runs included")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=2e-3, help="learning rate at its peak")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rate", type=float, default=1.5e-3, help="learning rate at its peak")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--start-at", type=int, default=1500, help="samples to wait for before the first step")
+    parser.add_argument(
+        "--settle", type=float, default=0.5, help="share of the time after which batch norms keep their statistics"
+    )
+    parser.add_argument("--start-at", type=int, default=900, help="samples to wait for before the first step")
     arguments = parser.parse_args()
 
     torch.set_num_threads(arguments.threads)
@@ -126,7 +129,7 @@ def main() -> None:
 
     arguments.out.mkdir(parents=True, exist_ok=True)
     checkpoint = arguments.out / f"{task.name}.pt"
-    step, spent = 0, 0.0
+    step, spent, settled = 0, 0.0, False
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         net.load_state_dict(state["net"])
@@ -160,6 +163,14 @@ def main() -> None:
         if isinstance(batch, BaseException):
             raise batch
         progress = spent / budget
+        if progress >= arguments.settle and not settled:
+            # From here on from the average, and without the noise that the statistics of a few pictures bring: what a picture
+            # as a whole says, the scale above all, is learned far better without it.
+            net.load_state_dict(average.state_dict())
+            for module in net.modules():
+                if isinstance(module, torch.nn.BatchNorm2d):
+                    module.eval()
+            settled = True
         rate = arguments.rate * max(0.01, 0.5 * (1 + math.cos(math.pi * progress))) * min(1.0, (step + 1) / 300)
         for group in optimiser.param_groups:
             group["lr"] = rate
