@@ -385,7 +385,6 @@ fn what_cannot_start_says_why() {
     let camera = folder.path().join("camera.toml");
     std::fs::write(&camera, "[intrinsics]\nfocal_lenght = 3\n").unwrap();
     for (element, expected) in [
-        ("kinetrack".to_owned(), "set the property model"),
         ("kinetrack model=/no/such.onnx".to_owned(), "/no/such.onnx"),
         (format!("kinetrack model={}", corrupt.display()), "corrupt.onnx"),
         (kinetrack("device=gpu"), "gpu"),
@@ -499,6 +498,19 @@ fn the_model_is_told_downstream_and_can_be_changed_while_playing() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     assert!(changed.expect("the model did not change").name.contains("YOLOv8"));
+}
+
+#[test]
+fn a_detector_and_a_depth_network_are_built_in() {
+    let mut harness = harness("kinerecon depth-model=default device=cpu threads=1 ! kinetrack device=cpu threads=1");
+    pass(&mut harness, frame(0));
+    let mut names: Vec<String> = std::iter::from_fn(|| harness.try_pull_event())
+        .filter_map(|event| events::Model::from_event(&event))
+        .map(|model| model.name)
+        .collect();
+    names.sort();
+    names.dedup();
+    assert_eq!(names, ["kinestream-depth", "kinestream-detector"]);
 }
 
 #[test]

@@ -98,7 +98,7 @@ def first_convolution(net: torch.nn.Module) -> torch.nn.Conv2d:
 
 
 def export(task: str, run: Path, models: Path, sigma: float) -> Path:
-    state = torch.load(run / f"{task}.pt", weights_only=True)["average"]
+    checkpoint = torch.load(run / f"{task}.pt", weights_only=True)
     if task == "detector":
         net, module = detector_net.Detector(), detector_net
         inputs = (torch.zeros(1, 3, module.HEIGHT, module.WIDTH),)
@@ -108,7 +108,9 @@ def export(task: str, run: Path, models: Path, sigma: float) -> Path:
         camera = torch.tensor([[[260.0, 0, 159.5], [0, 260, 95.5], [0, 0, 1]]])
         inputs = (torch.zeros(1, 3, module.HEIGHT, module.WIDTH), camera)
         names, outputs = ["image", "K"], ["depth", "sky"]
-    net.load_state_dict(state)
+    if checkpoint["settled"]:
+        net = folded(net.eval())
+    net.load_state_dict(checkpoint["average"])
     exported = module.Exported(folded(net.eval())).eval()
     with torch.no_grad():
         first_convolution(net).weight.mul_(module.INPUT_SCALE)

@@ -25,6 +25,7 @@ import augment
 import depth_net
 import detector_net
 import losses
+from layers import folded
 from pool import Pool
 
 
@@ -89,6 +90,21 @@ def loader(task, pool: Pool, rng: random.Random, size: int, batches: queue.Queue
         raise
 
 
+def adam(net: torch.nn.Module, rate: float) -> torch.optim.Optimizer:
+    decayed = [p for p in net.parameters() if p.ndim > 1]
+    plain = [p for p in net.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": 0.03}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99))
+
+
+def settle(net: torch.nn.Module) -> torch.nn.Module:
+    """The net with its batch norms folded into the convolutions, to be trained further without them.
+
+    The statistics of a few pictures are noise to what a picture as a whole says, the scale of its depth above all.
+    """
+    return folded(net.eval()).to(memory_format=torch.channels_last).train()
+
+
 def averaged(average: torch.nn.Module, net: torch.nn.Module, keep: float) -> None:
     """Moves the running average of the weights towards the net's."""
     with torch.no_grad():
@@ -111,7 +127,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
-        "--settle", type=float, default=0.5, help="share of the time after which batch norms keep their statistics"
+        "--settle", type=float, default=0.5, help="share of the time after which batch norms are folded into the convolutions"
     )
     parser.add_argument("--start-at", type=int, default=900, help="samples to wait for before the first step")
     arguments = parser.parse_args()
@@ -122,16 +138,17 @@ def main() -> None:
     task = TASKS[arguments.task]()
     net = task.net.to(memory_format=torch.channels_last).train()
     average = deepcopy(net)
-    decayed = [p for p in net.parameters() if p.ndim > 1]
-    plain = [p for p in net.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": 0.03}, {"params": plain, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=arguments.rate, betas=(0.9, 0.99))
+    optimiser = adam(net, arguments.rate)
 
     arguments.out.mkdir(parents=True, exist_ok=True)
     checkpoint = arguments.out / f"{task.name}.pt"
-    step, spent, settled = 0, 0.0, False
+    step, spent, settled, settled_at = 0, 0.0, False, 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
+        settled = state["settled"]
+        if settled:
+            net, average = settle(net), settle(average)
+            optimiser = adam(net, arguments.rate)
         net.load_state_dict(state["net"])
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
@@ -141,7 +158,7 @@ def main() -> None:
     def save() -> None:
         state = {"net": net.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
         part = checkpoint.with_suffix(".part")
-        torch.save({**state, "step": step, "spent": spent}, part)
+        torch.save({**state, "step": step, "spent": spent, "settled": settled}, part)
         os.replace(part, checkpoint)
 
     while len(list(arguments.pool.glob("*.shard"))) * 64 < arguments.start_at:
@@ -164,14 +181,11 @@ def main() -> None:
             raise batch
         progress = spent / budget
         if progress >= arguments.settle and not settled:
-            # From here on from the average, and without the noise that the statistics of a few pictures bring: what a picture
-            # as a whole says, the scale above all, is learned far better without it.
-            net.load_state_dict(average.state_dict())
-            for module in net.modules():
-                if isinstance(module, torch.nn.BatchNorm2d):
-                    module.eval()
-            settled = True
-        rate = arguments.rate * max(0.01, 0.5 * (1 + math.cos(math.pi * progress))) * min(1.0, (step + 1) / 300)
+            net = settle(average)
+            average = deepcopy(net)
+            optimiser = adam(net, arguments.rate)
+            settled, settled_at = True, step
+        rate = arguments.rate * max(0.01, 0.5 * (1 + math.cos(math.pi * progress))) * min(1.0, (step - settled_at + 1) / 300)
         for group in optimiser.param_groups:
             group["lr"] = rate
         loss, parts = task.loss(net, batch)
