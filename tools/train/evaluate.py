@@ -1,7 +1,7 @@
 """Scores the exported default models on held-out worlds, through ONNX Runtime: `evaluate.py --binary KINESTREAM`.
 
 Detector: AP at IoU 0.5 (all points), recall and precision at the engine's confidence, on objects at least 24 px high and
-at least half visible; other objects count neither as missed nor as false. Depth: AbsRel and delta1 on every pixel of the
+at least half visible; other objects, and boxes below 24 px that match nothing, count neither as missed nor as false. Depth: AbsRel and delta1 on every pixel of the
 full-size truth up to 150 m that is not sky. Seeds from 100000 on never appear in training, nor does the field of view of
 the "unseen" row.
 """
@@ -107,6 +107,9 @@ class Tally:
                 inner = np.minimum(boxes[index, 2:], truth[:, 2:]) - np.maximum(boxes[index, :2], truth[:, :2])
                 area = max((boxes[index, 2:] - boxes[index, :2]).prod(), 1e-9)
                 if ((inner.clip(0).prod(1) / area > 0.5) & ~easy).any():
+                    continue
+                # Nor, as in COCO's ranges of size, what is smaller than the objects that count.
+                if boxes[index, 3] - boxes[index, 1] < LEAST_HIGH_PX:
                     continue
                 self.hits.append(False)
             self.scores.append(scores[index])

@@ -107,7 +107,8 @@ FAR_M = 250.0
 
 def depth_loss(log_m, sky, on_ground, lies, near_log_m, truth, shows, truly_lies):
     """From the net log depth, sky logits, logits of seeing the ground, [B, h, w] each, how the ground lies [B, 3], and
-    log depth seen from nearby [B, h / 8, w / 8]; then     depth in metres, infinite in the sky, 0 where unknown, where the ground shows [B, h, w], and how it truly lies [B, 3]."""
+    log depth seen from nearby [B, h / 8, w / 8]; then depth in metres, infinite in the sky, 0 where unknown, where the ground
+    shows [B, h, w], and how it truly lies [B, 3]."""
     known = (truth > 0.2) & torch.isfinite(truth)
     far = ~torch.isfinite(truth)
     wanted = truth.clamp(0.2, FAR_M).log().nan_to_num()
