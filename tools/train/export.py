@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("task", choices=["detector", "depth"])
     parser.add_argument("--run", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument("--models", type=Path, default=Path(__file__).parents[2] / "models")
-    parser.add_argument("--sigma", type=float, default=0.1, help="relative standard deviation of a depth, for the manifest")
+    parser.add_argument("--sigma", type=float, default=0.3, help="relative standard deviation of a depth, for the manifest")
     arguments = parser.parse_args()
     export(arguments.task, arguments.run, arguments.models, arguments.sigma)
 
