@@ -1,14 +1,18 @@
 //! The ground plane from points of the scene: how high the camera is over it and where down is.
 //!
 //! On a plane the inverse depth is linear in the ray: ρ = n · r / h, with n the plane's downward normal in the camera
-//! frame, h the camera's height, r = (x / z, y / z, 1). So three numbers are fitted, by least squares with Tukey's
-//! weights, beginning at the plane that is expected.
+//! frame, h the camera's height, r = (x / z, y / z, 1). So three numbers are fitted: the plane through three points that
+//! most points agree with (or the expected one, when it is as good), then least squares with Tukey's weights.
 
 use nalgebra::{Matrix3, Unit, Vector3};
 
 /// A relative difference of inverse depths beyond this does not count, in the first and the last round.
-const TOLERANCE: (f64, f64) = (0.5, 0.12);
-const ROUNDS: usize = 8;
+const TOLERANCE: (f64, f64) = (0.25, 0.12);
+const ROUNDS: usize = 5;
+/// Planes through three points that are tried.
+const TRIALS: usize = 60;
+/// A tried plane's height may be off what is expected by this factor.
+const MAX_HEIGHT_FACTOR: f64 = 3.0;
 /// Least number and share of points that must lie on the plane.
 const MIN_POINTS: usize = 25;
 const MIN_SHARE: f64 = 0.35;
@@ -36,7 +40,7 @@ pub(crate) fn fit(
     if points.len() < MIN_POINTS || expected_height <= 0.0 {
         return None;
     }
-    let mut plane = expected_down / expected_height;
+    let mut plane = first_plane(points, expected_down, expected_height);
     let mut normal = Matrix3::zeros();
     let (mut count, mut squares) = (0usize, 0.0);
     for round in 0..ROUNDS {
@@ -77,6 +81,34 @@ pub(crate) fn fit(
         height: 1.0 / length,
         height_sigma: along / length,
     })
+}
+
+/// The plane, as downward normal over height, that most points agree with.
+fn first_plane(points: &[(Vector3<f64>, f64)], expected_down: &Vector3<f64>, expected_height: f64) -> Vector3<f64> {
+    let agreement = |plane: &Vector3<f64>| -> f64 {
+        let off = |(ray, inverse_depth): &(Vector3<f64>, f64)| plane.dot(ray) / inverse_depth - 1.0;
+        let weights = points.iter().map(|point| 1.0 - (off(point) / TOLERANCE.1).powi(2));
+        weights.filter(|weight| *weight > 0.0).sum()
+    };
+    let mut best = expected_down / expected_height;
+    let mut most = agreement(&best);
+    for trial in 0..TRIALS {
+        // Three points far apart, others in each trial: steps by shares that have no common period with the rows.
+        let at = |share: f64| points[((trial as f64 * 0.618_034 + share).fract() * points.len() as f64) as usize];
+        let (a, b, c) = (at(0.0), at(0.297), at(0.713 + 0.11 * (trial % 7) as f64));
+        let rays = Matrix3::from_rows(&[a.0.transpose(), b.0.transpose(), c.0.transpose()]);
+        let Some(plane) = rays.lu().solve(&Vector3::new(a.1, b.1, c.1)) else {
+            continue;
+        };
+        let factor = plane.norm() * expected_height;
+        let plausible =
+            (1.0 / MAX_HEIGHT_FACTOR..MAX_HEIGHT_FACTOR).contains(&factor) && plane.angle(expected_down) < MAX_TILT_RAD;
+        let agreeing = if plausible { agreement(&plane) } else { 0.0 };
+        if agreeing > most {
+            (best, most) = (plane, agreeing);
+        }
+    }
+    best
 }
 
 #[cfg(test)]

@@ -193,7 +193,9 @@ mod tests {
 
     fn texture(x: f32, y: f32) -> f32 {
         let wave = |a: f32, b: f32, c: f32| (a * x + b * y + c).sin();
-        110.0 + 30.0 * wave(0.13, 0.05, 0.3) + 25.0 * wave(-0.06, 0.17, 1.0) + 20.0 * wave(0.021, -0.043, 2.0)
+        // Detail that a patch can hold, on shapes that the coarse floors still show.
+        let fine = 14.0 * wave(0.61, 0.17, 0.5) + 14.0 * wave(-0.23, 0.57, 2.2);
+        110.0 + fine + 25.0 * wave(0.13, 0.05, 0.3) + 20.0 * wave(-0.06, 0.17, 1.0) + 15.0 * wave(0.021, -0.043, 2.0)
     }
 
     fn pyramid(shift: (f32, f32), gain: f32, offset: f32) -> GrayPyramid {
