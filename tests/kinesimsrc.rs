@@ -110,7 +110,7 @@ fn pixels_times_and_truth_are_the_worlds_own_every_time() {
 fn every_format_is_negotiated_and_shows_the_same() {
     let mean_luma = |format: &str, convert: &str| -> f64 {
         let text = format!(
-            "kinesimsrc is-live=false scene=parking seed=5 num-buffers=1 ! video/x-raw,format={format},width=162,height=98 \
+            "kinesimsrc is-live=false scene=parking seed=5 num-buffers=1 ! video/x-raw,format={format},width=160,height=98 \
              {convert} ! videoconvert ! video/x-raw,format=GRAY8,colorimetry=1:4:0:0"
         );
         let sample = Playing::new(&text).next().unwrap();
@@ -143,7 +143,7 @@ fn caps_choose_size_and_rate() {
 fn truth_travels_through_conversion_and_only_when_asked_for() {
     let text = |truth: bool| {
         format!(
-            "kinesimsrc is-live=false seed=1 num-buffers=1 truth={truth} ! videoconvert ! videoscale \
+            "kinesimsrc is-live=false seed=1 num-buffers=1 truth={truth} ! video/x-raw,width=640,height=384 ! videoconvert ! videoscale \
              ! video/x-raw,format=NV12,width=80,height=48"
         )
     };

@@ -385,11 +385,11 @@ impl KineSimSrc {
         }
         let period = clock_time(running.camera.world().frame_rate.recip());
         let (rendered, truth) = running.camera.take_frame().map_err(|error| {
-            ::gst::element_imp_error!(self, ::gst::StreamError::Failed, ["{error}"]);
+            ::gst::element_imp_error!(self, ::gst::StreamError::Failed, ("{error}"));
             ::gst::FlowError::Error
         })?;
         write_pixels(rendered, &running.info, running.converter.as_mut(), buffer).map_err(|error| {
-            ::gst::element_imp_error!(self, ::gst::StreamError::Format, ["{error}"]);
+            ::gst::element_imp_error!(self, ::gst::StreamError::Format, ("{error}"));
             ::gst::FlowError::Error
         })?;
         // The first frame is taken when it is drawn, however long building the world took.
@@ -408,7 +408,7 @@ impl KineSimSrc {
         }
         if lock(&self.settings).truth {
             attach(buffer, Arc::new(truth)).map_err(|error| {
-                ::gst::element_imp_error!(self, ::gst::StreamError::Failed, ["{error}"]);
+                ::gst::element_imp_error!(self, ::gst::StreamError::Failed, ("{error}"));
                 ::gst::FlowError::Error
             })?;
         }
@@ -444,7 +444,7 @@ impl URIHandlerImpl for KineSimSrc {
 
 impl KineSimSrc {
     fn settings_error(&self, error: &WorldError) -> ::gst::ErrorMessage {
-        ::gst::error_msg!(::gst::ResourceError::Settings, ["{error}"])
+        ::gst::error_msg!(::gst::ResourceError::Settings, ("{error}"))
     }
 
     /// Builds the world for frames of these caps.
