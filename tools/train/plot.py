@@ -21,7 +21,7 @@ def main() -> None:
         log = arguments.run / f"{task}.jsonl"
         lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         for name in names:
-            axis.plot([line["step"] for line in lines], [line[name] for line in lines], label=name, linewidth=1)
+            axis.plot([line["step"] for line in lines], [line.get(name) or float("nan") for line in lines], label=name, linewidth=1)
         axis.set(title=task, xlabel="step", yscale="log")
         axis.grid(alpha=0.3)
         axis.legend()
