@@ -90,6 +90,10 @@ def loader(task, pool: Pool, rng: random.Random, size: int, batches: queue.Queue
         raise
 
 
+# Learning rate once batch norms are folded, as a share of the one before.
+SETTLED_RATE = 0.16
+
+
 def adam(net: torch.nn.Module, rate: float) -> torch.optim.Optimizer:
     decayed = [p for p in net.parameters() if p.ndim > 1]
     plain = [p for p in net.parameters() if p.ndim <= 1]
@@ -185,7 +189,9 @@ def main() -> None:
             average = deepcopy(net)
             optimiser = adam(net, arguments.rate)
             settled, settled_at = True, step
-        rate = arguments.rate * max(0.01, 0.5 * (1 + math.cos(math.pi * progress))) * min(1.0, (step - settled_at + 1) / 300)
+        # Without batch norms larger steps undo what was learned.
+        peak = arguments.rate * (SETTLED_RATE if settled else 1.0)
+        rate = peak * max(0.01, 0.5 * (1 + math.cos(math.pi * progress))) * min(1.0, (step - settled_at + 1) / 300)
         for group in optimiser.param_groups:
             group["lr"] = rate
         loss, parts = task.loss(net, batch)
