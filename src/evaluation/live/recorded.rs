@@ -21,6 +21,11 @@ use crate::wire::proto;
 /// Frames whose captures lie farther apart than this are not the same, nanoseconds.
 const SAME_CAPTURE_NS: i64 = 5_000_000;
 
+/// True paths are drawn where the actor shows at least this share of itself, and is this high, pixels: what a tracker may
+/// well see, though it is not asked for.
+const DRAWN_VISIBLE: f64 = 0.2;
+const DRAWN_HEIGHT_PX: f32 = 8.0;
+
 /// Why a recording cannot be scored.
 #[derive(Debug, Error)]
 pub enum RecordedError {
@@ -298,12 +303,12 @@ fn push(trajectory: &mut Trajectory, state: Option<&KinematicState>, reliable: b
 }
 
 impl Recording {
-    /// True paths of the actors that were tracked, and measured (settled) paths, seen from above: (x, y) in metres.
+    /// True paths of the actors in the picture, and measured (settled) paths, seen from above: (x, y) in metres.
     pub fn paths(&self) -> (Paths, Paths) {
         let mut truth: std::collections::BTreeMap<u16, Vec<[f64; 2]>> = std::collections::BTreeMap::new();
         for frame in &self.clip.truth {
             for actor in &frame.actors {
-                if super::matching::is_asked_for(actor) {
+                if actor.visible >= DRAWN_VISIBLE && actor.bbox.height() >= DRAWN_HEIGHT_PX {
                     let at = [actor.center_in_world.x, actor.center_in_world.y];
                     truth.entry(actor.id).or_default().push(at);
                 }
