@@ -42,7 +42,7 @@ fn session_alone(detector: &mut Detector) -> f64 {
 fn chain(model: &Path, video: &Path, threads: usize) -> (u64, f64) {
     let config = format!(
         "zenoh.enabled = false\n[[camera]]\nname = \"file\"\nsource = {video:?}\ndetector = {model:?}\nthreads = {threads}\n\
-         device = \"cpu\"\n"
+         device = \"cpu\"\ndepth = \"none\"\n"
     );
     let config = RunConfig::parse(&config, Path::new("throughput.toml")).unwrap();
     let mut engine = Engine::from_config(&config).unwrap();
