@@ -1,5 +1,7 @@
 //! Words of an answer: lower case, numbers apart from their units, sentences apart from each other.
 
+use crate::stkit::question::{SMALL, TENS};
+
 /// One word, number or sign.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Word {
@@ -224,32 +226,6 @@ fn join(words: &mut Vec<Word>) {
     }
     *words = joined;
 }
-
-const SMALL: [&str; 20] = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-];
-const TENS: [&str; 8] = [
-    "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety",
-];
 
 fn is_small(word: &str) -> bool {
     SMALL[1..10].contains(&word)

@@ -17,6 +17,7 @@ pub use typed::{SubjectName, Subjects, TypedQuestion, parse_ask};
 
 use crate::stkit::{Question, Subject, Task};
 use tokens::Token;
+pub(in crate::stkit) use tokens::{SMALL, TENS};
 
 /// Longest question in bytes.
 pub const MAX_QUESTION_BYTES: usize = 1000;
