@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 # A target here is a command, not a file; cargo knows what is up to date.
-.PHONY: help setup build demo test fmt lint bench models install clean-demo
+.PHONY: help setup build demo test fmt lint bench models parity install clean-demo
 
 ENV := . scripts/env.sh;
 PREFIX ?= $(HOME)/.local
@@ -37,6 +37,9 @@ lint: setup ## Check formatting and lints only
 
 bench: setup ## Run the benchmarks of docs/benchmarks.md (optimised build, several minutes)
 	@$(ENV) cargo bench --workspace
+
+parity: setup ## Compare LLaVA-OneVision in full size with transformers, layer by layer and in speed (pip, 6 GB of disk)
+	@scripts/parity.sh
 
 models: setup ## Train the default models anew in the simulator (PyTorch on the processor, MINUTES=80)
 	@scripts/models.sh
