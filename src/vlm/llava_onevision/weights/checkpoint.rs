@@ -38,8 +38,11 @@ pub fn map(path: &Path) -> Result<Mmap, String> {
     unsafe { Mmap::map(&file) }.map_err(|error| error.to_string())
 }
 
-/// The tensors of one mapped file: name, type, shape and bytes' range within the file.
-pub fn entries(map: &Mmap) -> Result<Vec<(String, Dtype, Vec<usize>, std::ops::Range<usize>)>, String> {
+/// A tensor of a file: name, type, shape and its bytes' range within the file.
+pub type Entry = (String, Dtype, Vec<usize>, std::ops::Range<usize>);
+
+/// The tensors of one mapped file.
+pub fn entries(map: &Mmap) -> Result<Vec<Entry>, String> {
     let parsed = SafeTensors::deserialize(map).map_err(|error| format!("no sound safetensors file: {error}"))?;
     let start = map.as_ptr() as usize;
     let entry = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
