@@ -121,7 +121,7 @@ fn parity(folder: &Path) {
         let name = format!("language.{index}");
         line(&name, &values(x.clone()), &floats(&file, &name));
     });
-    let mut cache = KvCache::new(config.text.layers);
+    let mut cache = KvCache::new();
     let mut logits = network.advance(x, &mut cache).unwrap();
     line("logits", &logits, &floats(&file, "logits"));
     let expected = ids(&file, "answer");
@@ -138,15 +138,39 @@ fn parity(folder: &Path) {
     println!("transformers: {expected:?}\nkinestream:   {tokens:?}");
 }
 
-/// The quickest of `count` runs, in seconds.
-fn best(count: usize, mut work: impl FnMut() -> f64) -> f64 {
-    (0..count).map(|_| work()).fold(f64::INFINITY, f64::min)
+/// Processor time of this process so far, seconds: what a busy machine does not distort. 0 where /proc is missing.
+fn processor_time() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |index: usize| {
+        fields
+            .get(index)
+            .and_then(|field| field.parse::<f64>().ok())
+            .unwrap_or(0.0)
+    };
+    (ticks(11) + ticks(12)) / 100.0
 }
 
-fn seconds(work: impl FnOnce()) -> f64 {
-    let start = Instant::now();
-    work();
-    start.elapsed().as_secs_f64()
+/// The least wall-clock and the least processor time of several runs of the same.
+struct Times {
+    wall_s: f64,
+    processor_s: f64,
+}
+
+/// Runs `prepare` and then, timed, `work` on what it made.
+fn best<T>(count: usize, mut prepare: impl FnMut() -> T, mut work: impl FnMut(T)) -> Times {
+    let mut times = Times {
+        wall_s: f64::INFINITY,
+        processor_s: f64::INFINITY,
+    };
+    for _ in 0..count {
+        let prepared = prepare();
+        let (start, processor) = (Instant::now(), processor_time());
+        work(prepared);
+        times.wall_s = times.wall_s.min(start.elapsed().as_secs_f64());
+        times.processor_s = times.processor_s.min(processor_time() - processor);
+    }
+    times
 }
 
 fn time(folder: &Path, rest: &[&str]) {
@@ -160,7 +184,7 @@ fn time(folder: &Path, rest: &[&str]) {
     )
     .unwrap();
     let read = |x: Tensor<2>| black_box(values(x.narrow(0, 0, 1)));
-    let vision = best(repeats, || seconds(|| drop(read(network.frame_tokens(&pixels)))));
+    let vision = best(repeats, || (), |()| drop(read(network.frame_tokens(&pixels))));
     let tokens = frames * config.vision.side().div_ceil(2).pow(2) + 1 + text_tokens / 2 * 2;
     let language: &LanguageModel = &network.language;
     let device = language.device();
@@ -171,22 +195,31 @@ fn time(folder: &Path, rest: &[&str]) {
         &device,
     )
     .cast(dtype);
-    let prefill = best(repeats, || {
-        seconds(|| drop(read(language.forward(x.clone(), &mut KvCache::new(config.text.layers)))))
-    });
-    let decode = best(repeats, || {
-        let mut cache = KvCache::new(config.text.layers);
+    let prompt = || {
+        let mut cache = KvCache::new();
         drop(read(language.forward(x.clone(), &mut cache)));
+        cache
+    };
+    let prefill = best(repeats, || (), |()| drop(prompt()));
+    let decode = best(repeats, prompt, |mut cache| {
         let mut token = 5;
-        seconds(|| {
-            for _ in 0..answer {
-                let logits = network.advance(language.embed(&[token]), &mut cache).unwrap();
-                token = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0 as u32;
-            }
-        }) / answer as f64
+        for _ in 0..answer {
+            let logits = network.advance(language.embed(&[token]), &mut cache).unwrap();
+            token = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0 as u32;
+        }
     });
-    println!(
-        "{{\"vision_s\": {vision:.4}, \"prefill_s\": {prefill:.4}, \"prompt_tokens\": {tokens}, \
-         \"decode_s_per_token\": {decode:.5}}}"
-    );
+    for (name, times, count) in [
+        ("vision, one frame", vision, 1),
+        ("prefill", prefill, 1),
+        ("decode, one token", decode, answer),
+    ] {
+        let Times { wall_s, processor_s } = times;
+        let per = 1e3 / count as f64;
+        println!(
+            "{name}: {:.1} ms, {:.1} ms of processor time",
+            wall_s * per,
+            processor_s * per
+        );
+    }
+    println!("prompt of {tokens} tokens");
 }

@@ -33,7 +33,7 @@ if [ "$what" != layers ]; then
     frames=${FRAMES:-8} repeats=${REPEATS:-3}
     bench --help >/dev/null
     echo "load before: $(cut -d ' ' -f 1-3 /proc/loadavg), $threads threads, $frames frames, best of $repeats"
-    echo -n "transformers: "
+    echo "transformers:"
     "$python" tools/parity/full.py time "$folder" --threads "$threads" --frames "$frames" --repeats "$repeats" 2>/dev/null
     echo "kinestream:"
     bench time "$folder" "$frames" 48 16 "$repeats"

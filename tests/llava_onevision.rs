@@ -166,7 +166,7 @@ fn prompts_logits_and_answers_are_those_of_transformers() {
         let hidden = model.network.language.forward_uncached(x.clone(), |_, _| {});
         let logits = values(model.network.language.logits(hidden));
         assert_close(name, &logits, &expected.floats(&format!("{name}.logits")).1, LOGITS);
-        let tokens = greedy(&model.network, x, KvCache::new(2), 16);
+        let tokens = greedy(&model.network, x, KvCache::new(), 16);
         assert_eq!(tokens, expected.ids(&format!("{name}.answer")), "{name}");
     }
 }
@@ -286,7 +286,7 @@ fn a_long_answer_outgrows_the_caches_first_room() {
     let (model, expected) = (model(), Expected::read());
     let (parts, pictures) = case(&model, &expected, "text");
     let x = model.network.embed(&parts, &pictures).unwrap();
-    let mut cache = KvCache::new(2);
+    let mut cache = KvCache::new();
     let network = &model.network;
     let tokens: Vec<u32> = (0..600_u32).map(|index| index * 7 % 256).collect();
     let mut last = network.advance(x.clone(), &mut cache).unwrap();
@@ -300,7 +300,7 @@ fn a_long_answer_outgrows_the_caches_first_room() {
         last = network.advance(network.language.embed(&[*token]), &mut cache).unwrap();
     }
     let whole = Tensor::cat(vec![x, network.language.embed(&tokens)], 0);
-    let scratch = network.advance(whole, &mut KvCache::new(2)).unwrap();
+    let scratch = network.advance(whole, &mut KvCache::new()).unwrap();
     assert_close("the last logits", &last, &scratch, LOGITS);
 }
 
@@ -365,7 +365,7 @@ fn logits_of_folder(folder: &Path) -> Vec<f32> {
     .unwrap();
     let video = network.video_tokens(vec![network.frame_tokens(&frame)], config.video_newline);
     let x = Tensor::cat(vec![network.language.embed(&[1, 2, 3]), video], 0);
-    network.advance(x, &mut KvCache::new(2)).unwrap()
+    network.advance(x, &mut KvCache::new()).unwrap()
 }
 
 #[test]
@@ -487,14 +487,7 @@ fn adapters_learn_and_survive_saving_and_merging() {
     );
 
     let mut network = model.network.clone().train();
-    let tracked = PictureTokens {
-        images: vec![],
-        videos: pictures
-            .videos
-            .iter()
-            .map(|video| Tensor::from_inner(video.clone()))
-            .collect(),
-    };
+    let tracked = pictures.clone().for_training();
     let mut optimizer = AdamWConfig::new().init();
     for _ in 0..20 {
         let loss = network.loss(&parts, &tracked).unwrap();
@@ -536,14 +529,7 @@ fn the_whole_network_can_be_trained() {
     let model = model();
     let (parts, pictures) = sample(&model);
     let mut network = model.network.clone().set_require_grad(true).train();
-    let tracked = PictureTokens {
-        images: vec![],
-        videos: pictures
-            .videos
-            .iter()
-            .map(|video| Tensor::from_inner(video.clone()))
-            .collect(),
-    };
+    let tracked = pictures.clone().for_training();
     let mut optimizer = AdamWConfig::new().init();
     let first = values(network.loss(&parts, &tracked).unwrap())[0];
     for _ in 0..5 {

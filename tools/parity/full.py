@@ -8,7 +8,6 @@
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -120,39 +119,45 @@ def make(folder):
     print("answer", expected["answer"].tolist())
 
 
-def best(count, work):
-    """The quickest of `count` runs, in seconds."""
-    times = []
+def best(count, prepare, work):
+    """The least wall-clock and processor time of `count` runs of `work` on what `prepare` made, in seconds."""
+    wall, processor = [], []
     for _ in range(count):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
+        prepared = prepare()
+        start, start_processor = time.perf_counter(), time.process_time()
+        work(prepared)
+        wall.append(time.perf_counter() - start)
+        processor.append(time.process_time() - start_processor)
+    return min(wall), min(processor)
 
 
 def clock(folder, frames, text_tokens, answer, repeats):
     model = open_model(folder)
+    language = model.model.language_model
     tensors = inputs(model, frames, text_tokens)
+    tokens = tensors["input_ids"].shape[1]
+    x = torch.randn((1, tokens, 896)) * 0.1
+
+    def prompt(_=None):
+        return language(inputs_embeds=x, use_cache=True).past_key_values
+
+    def decode(cache):
+        token = torch.tensor([[5]])
+        for _ in range(answer):
+            output = language(input_ids=token, past_key_values=cache, use_cache=True)
+            token = model.lm_head(output.last_hidden_state[:, -1:]).argmax(-1)
+            cache = output.past_key_values
+
     with torch.inference_mode():
         pixels = tensors["pixel_values_videos"][:, :1]
-        vision = best(repeats, lambda: model.get_video_features(pixels))
-        tokens = tensors["input_ids"].shape[1]
-        x = torch.randn((1, tokens, 896)) * 0.1
-        prefill = best(repeats, lambda: model.model.language_model(inputs_embeds=x, use_cache=True))
-
-        def decode():
-            cache = model.model.language_model(inputs_embeds=x, use_cache=True).past_key_values
-            token = torch.tensor([[5]])
-            start = time.perf_counter()
-            for _ in range(answer):
-                output = model.model.language_model(input_ids=token, past_key_values=cache, use_cache=True)
-                token = model.lm_head(output.last_hidden_state[:, -1:]).argmax(-1)
-                cache = output.past_key_values
-            return (time.perf_counter() - start) / answer
-
-        per_token = min(decode() for _ in range(repeats))
-    result = {"vision_s": vision, "prefill_s": prefill, "prompt_tokens": tokens, "decode_s_per_token": per_token}
-    print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads(), **result}))
+        results = [
+            ("vision, one frame", best(repeats, lambda: None, lambda _: model.get_video_features(pixels)), 1),
+            ("prefill", best(repeats, lambda: None, prompt), 1),
+            ("decode, one token", best(repeats, prompt, decode), answer),
+        ]
+    for name, (wall, processor), count in results:
+        print(f"{name}: {1e3 * wall / count:.1f} ms, {1e3 * processor / count:.1f} ms of processor time")
+    print(f"prompt of {tokens} tokens, torch {torch.__version__}, {torch.get_num_threads()} threads")
 
 
 def main():

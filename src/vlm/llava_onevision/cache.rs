@@ -30,12 +30,9 @@ struct Tail {
 }
 
 impl KvCache {
-    /// An empty cache for that many layers.
-    pub fn new(layers: usize) -> Self {
-        Self {
-            layers: vec![LayerCache::default(); layers],
-            length: 0,
-        }
+    /// An empty cache.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Positions seen.
@@ -63,9 +60,10 @@ impl KvCache {
 
     /// Adds the keys and values `[kv heads, tokens, width]` of one layer and gives back all of its pieces, in order.
     pub(super) fn extend(&mut self, layer: usize, k: Tensor<3>, v: Tensor<3>) -> Vec<(Tensor<3>, Tensor<3>)> {
-        let Some(cache) = self.layers.get_mut(layer) else {
-            return vec![(k, v)];
-        };
+        if self.layers.len() <= layer {
+            self.layers.resize_with(layer + 1, LayerCache::default);
+        }
+        let cache = &mut self.layers[layer];
         let [_, added, _] = k.dims();
         let mut pieces = cache.settled.clone();
         if cache.tail.is_none() && cache.settled.is_empty() && added > 1 {

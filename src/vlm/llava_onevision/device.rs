@@ -59,51 +59,68 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// When the device's cargo feature is off.
+    /// When the device's cargo feature is off, or this machine has no such device.
     pub fn open(self) -> Result<(Device, FloatDType), Error> {
         match self {
             Self::Cpu => Ok((Device::flex(), FloatDType::F32)),
-            Self::Vulkan(index) => vulkan(index),
-            Self::Cuda(index) => cuda(index),
-            Self::Auto if cfg!(feature = "cuda") => cuda(0),
-            Self::Auto if cfg!(feature = "vulkan") => vulkan(0),
-            Self::Auto => Self::Cpu.open(),
+            Self::Vulkan(index) => self.pick(vulkan(), "vulkan", index, FloatDType::F16),
+            Self::Cuda(index) => self.pick(cuda(), "cuda", index, FloatDType::BF16),
+            Self::Auto => Self::Cuda(0)
+                .open()
+                .or_else(|_| Self::Vulkan(0).open())
+                .or_else(|_| Self::Cpu.open()),
         }
+    }
+
+    /// The device of that index; in f32 where it cannot compute in half precision.
+    fn pick(
+        self,
+        found: Option<Vec<Device>>,
+        feature: &str,
+        index: u16,
+        half: FloatDType,
+    ) -> Result<(Device, FloatDType), Error> {
+        let wrong = |reason: String| Error::Device {
+            found: self.to_string(),
+            reason,
+        };
+        let found = found.ok_or_else(|| {
+            wrong(format!(
+                "this build has no such backend; build with the cargo feature `{feature}`"
+            ))
+        })?;
+        let count = found.len();
+        let device = found.into_iter().nth(usize::from(index));
+        let device = device.ok_or_else(|| wrong(format!("this machine has {count} such devices")))?;
+        let dtype = if device.supports_dtype(half) {
+            half
+        } else {
+            FloatDType::F32
+        };
+        Ok((device, dtype))
     }
 }
 
+/// `None` where the backend was not built in.
 #[cfg(feature = "vulkan")]
-fn vulkan(index: u16) -> Result<(Device, FloatDType), Error> {
-    use burn::tensor::DeviceKind;
-    let kind = if index == 0 {
-        DeviceKind::DefaultDevice
-    } else {
-        DeviceKind::DiscreteGpu(usize::from(index))
-    };
-    Ok((Device::vulkan(kind), FloatDType::F16))
+fn vulkan() -> Option<Vec<Device>> {
+    Some(Device::enumerate(burn::tensor::DeviceType::Vulkan).into_vec())
 }
 
 #[cfg(not(feature = "vulkan"))]
-fn vulkan(index: u16) -> Result<(Device, FloatDType), Error> {
-    Err(missing(Place::Vulkan(index), "vulkan"))
+fn vulkan() -> Option<Vec<Device>> {
+    None
 }
 
+/// `None` where the backend was not built in.
 #[cfg(feature = "cuda")]
-fn cuda(index: u16) -> Result<(Device, FloatDType), Error> {
-    Ok((Device::cuda(usize::from(index)), FloatDType::BF16))
+fn cuda() -> Option<Vec<Device>> {
+    Some(Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec())
 }
 
 #[cfg(not(feature = "cuda"))]
-fn cuda(index: u16) -> Result<(Device, FloatDType), Error> {
-    Err(missing(Place::Cuda(index), "cuda"))
-}
-
-#[cfg(not(all(feature = "vulkan", feature = "cuda")))]
-fn missing(place: Place, feature: &str) -> Error {
-    Error::Device {
-        found: place.to_string(),
-        reason: format!("this build has no such backend; build with the cargo feature `{feature}`"),
-    }
+fn cuda() -> Option<Vec<Device>> {
+    None
 }
 
 #[cfg(test)]

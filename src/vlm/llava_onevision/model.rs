@@ -113,7 +113,7 @@ impl Model {
             videos: vec![video],
         };
         let (shared, _) = self.video_prompt("")?;
-        let mut cache = KvCache::new(self.config.text.layers);
+        let mut cache = KvCache::new();
         let x = self.network.embed(&shared, &pictures)?;
         self.network.language.forward(x, &mut cache);
         Ok(Watched { cache })
@@ -161,7 +161,7 @@ impl Model {
     pub fn chat(&self, turns: &[Turn], pictures: &PictureTokens, settings: &Generation) -> Result<Reply, Error> {
         let parts = self.tokenizer.parts(&self.template, turns, true)?;
         let x = self.network.embed(&parts, pictures)?;
-        self.write(x, KvCache::new(self.config.text.layers), settings)
+        self.write(x, KvCache::new(), settings)
     }
 
     fn write(&self, prompt: Tensor<2>, mut cache: KvCache, settings: &Generation) -> Result<Reply, Error> {

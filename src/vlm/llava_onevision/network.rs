@@ -36,6 +36,18 @@ pub struct PictureTokens {
     pub videos: Vec<Tensor<2>>,
 }
 
+impl PictureTokens {
+    /// The same as constants of a differentiated computation: for a vision tower that is not trained.
+    #[must_use]
+    pub fn for_training(self) -> Self {
+        let constant = |list: Vec<Tensor<2>>| list.into_iter().map(Tensor::from_inner).collect();
+        Self {
+            images: constant(self.images),
+            videos: constant(self.videos),
+        }
+    }
+}
+
 impl Network {
     pub(super) fn load(loader: &mut Loader<'_>, config: &Config) -> Result<Self, Error> {
         Ok(Self {

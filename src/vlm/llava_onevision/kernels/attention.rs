@@ -31,6 +31,14 @@ struct Matrix<'a> {
     stride: usize,
 }
 
+impl Matrix<'_> {
+    /// Where `count` rows from `first` on begin, if the storage has them.
+    fn rows(self, first: usize, count: usize, width: usize) -> Option<*const f32> {
+        let rows = self.values.get(first * self.stride..)?;
+        (rows.len() >= (count - 1) * self.stride + width).then_some(rows.as_ptr())
+    }
+}
+
 /// `[heads, positions, width]` in any order of the first two.
 struct Heads {
     tensor: FlexTensor,
@@ -113,16 +121,13 @@ pub fn attend(q: &Tensor<3>, pieces: &[(Tensor<3>, Tensor<3>)], mask: Mask) -> O
                 if columns == 0 {
                     break;
                 }
-                let part = |matrix: Matrix<'_>| Some(matrix.values.get(column * matrix.stride..)?.as_ptr());
-                let (key, value) = (part(keys)?, part(values)?);
+                let (key, value) = (keys.rows(column, columns, width)?, values.rows(column, columns, width)?);
                 // How many of the tile's keys the row's query sees.
                 let seen = |row: usize| match mask {
                     Mask::None => columns,
                     Mask::Causal => (past + start + row / group + 1).saturating_sub(place).min(columns),
                 };
-                debug_assert!(keys.values.len() >= (column + columns - 1) * keys.stride + width);
-                // SAFETY: the tensors have `positions` rows of `width` values from the head's start on, `stride` apart,
-                // of which `columns` from `column` on are used.
+                // SAFETY: `rows` has checked that so many rows follow.
                 unsafe { tile.add(key, keys.stride, value, values.stride, columns, seen) };
             }
             first += k.positions;
