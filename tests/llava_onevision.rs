@@ -172,6 +172,28 @@ fn prompts_logits_and_answers_are_those_of_transformers() {
 }
 
 #[test]
+fn a_long_prompt_has_the_logits_of_transformers() {
+    let (model, expected) = (model(), Expected::read());
+    let (_, wanted) = expected.floats("long.logits");
+    let ids = expected.ids("long.input_ids");
+    let (network, count) = (&model.network, wanted.len() / 2);
+    // In one go, and the last token through the cache.
+    let hidden = network
+        .language
+        .forward_uncached(network.language.embed(&ids), |_, _| {});
+    let logits = values(network.language.logits(hidden.narrow(0, ids.len() - 2, 2)));
+    assert_close("in one go", &logits, &wanted, LOGITS);
+    let mut cache = KvCache::new();
+    for part in ids[..ids.len() - 1].chunks(700) {
+        network.language.forward(network.language.embed(part), &mut cache);
+    }
+    let last = network
+        .advance(network.language.embed(&ids[ids.len() - 1..]), &mut cache)
+        .unwrap();
+    assert_close("in parts", &last, &wanted[count..], LOGITS);
+}
+
+#[test]
 fn the_operations_that_are_trained_give_the_same() {
     let (model, expected) = (model(), Expected::read());
     let network = model.network.clone().train();
@@ -302,6 +324,23 @@ fn a_long_answer_outgrows_the_caches_first_room() {
     let whole = Tensor::cat(vec![x, network.language.embed(&tokens)], 0);
     let scratch = network.advance(whole, &mut KvCache::new()).unwrap();
     assert_close("the last logits", &last, &scratch, LOGITS);
+}
+
+#[test]
+fn a_model_may_move_to_a_worker() {
+    fn moves<T: Send + 'static>() {}
+    moves::<Model>();
+    let model = model();
+    let parts = [Part::Text {
+        tokens: vec![400],
+        spoken: false,
+    }];
+    let error = model
+        .network
+        .embed(&parts, &PictureTokens::default())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("token 400, but the model knows 308"), "{error}");
 }
 
 #[derive(serde::Deserialize)]
@@ -512,7 +551,17 @@ fn adapters_learn_and_survive_saving_and_merging() {
     lora::merge(&mut loaded);
     assert_close("merged", &logits(&loaded), &adapted, 1e-4);
 
-    // An adapter of another model is refused.
+    // What PEFT can write, but is computed otherwise, is refused; so is a file cut off.
+    let config = folder.path().join("adapter_config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replacen('{', "{\"use_rslora\": true,", 1)).unwrap();
+    assert!(
+        lora::load(&mut loaded, folder.path())
+            .unwrap_err()
+            .to_string()
+            .contains("`use_rslora` is not supported")
+    );
+    std::fs::write(&config, text).unwrap();
     let path = folder.path().join("adapter_model.safetensors");
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() - 4]).unwrap();

@@ -3,7 +3,8 @@
 
 `model/` is a folder as Hugging Face publishes it. `layouts.json` has the names of its tensors in the three key layouts:
 on disk, in newer transformers, and in lmms-lab's code. `expected.safetensors` has inputs, intermediate tensors, logits
-and 16 greedy tokens of four prompts: text only, a video, a single image (tiles), two images.
+and 16 greedy tokens of four prompts: text only, a video, a single image (tiles), two images; and the last logits of a
+prompt of 3000 tokens.
 
     pip install torch torchvision transformers==5.23.0 && python3 tests/golden/make_llava_onevision.py
 """
@@ -212,6 +213,10 @@ def main():
         if case in ("text", "video"):
             expected.update({f"{case}.{name}": tensor for name, tensor in seen.items()})
         print(case, len(expected[f"{case}.input_ids"]), "tokens, answer", expected[f"{case}.answer"].tolist())
+    ids = torch.randint(0, 256, (1, 3000), generator=torch.Generator().manual_seed(7))
+    with torch.no_grad():
+        expected["long.input_ids"] = ids[0]
+        expected["long.logits"] = model(input_ids=ids, logits_to_keep=2).logits[0]
     expected = {name: tensor.contiguous() for name, tensor in expected.items()}
     save_file(expected, OUT / "expected.safetensors")
     for path in sorted(OUT.rglob("*")):

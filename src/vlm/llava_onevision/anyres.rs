@@ -37,17 +37,24 @@ impl Grid {
         let (ph, pw) = (patches.0 as f64, patches.1 as f64);
         let (mut rows, mut columns) = ((0, patches.0), (0, patches.1));
         // Python rounds to seven places first, so that 13.999999999 counts as 14.
+        // Of an image thinner than a patch one row stays.
+        let kept = |all: usize, new: usize| {
+            let padding = (all.saturating_sub(new) / 2).min((all - 1) / 2);
+            (padding, all - 2 * padding)
+        };
         let whole = |value: f64| ((value * 1e7).round_ties_even() / 1e7) as usize;
         if w / h > pw / ph {
-            let padding = patches.0.saturating_sub(whole(h * (pw / w))) / 2;
-            rows = (padding, patches.0 - 2 * padding);
+            rows = kept(patches.0, whole(h * (pw / w)));
         } else {
-            let padding = patches.1.saturating_sub(whole(w * (ph / h))) / 2;
-            columns = (padding, patches.1 - 2 * padding);
+            columns = kept(patches.1, whole(w * (ph / h)));
         }
-        let kept = (rows.1 * columns.1) as f64;
-        let ratio = (kept / (config.max_tiles * side * side) as f64).sqrt();
-        let shrink = |count: usize| ((count as f64 / ratio).floor() as usize).max(1);
+        let area = (rows.1 * columns.1) as f64;
+        let ratio = (area / (config.max_tiles * side * side) as f64).sqrt();
+        // Python's `//`, which does not round before it cuts off: 135 // (5 / 3) is 80.
+        let shrink = |count: usize| {
+            let count = count as f64;
+            (((count - count % ratio) / ratio).round() as usize).max(1)
+        };
         let shrunk = (ratio > 1.1).then(|| (shrink(rows.1), shrink(columns.1)));
         Self {
             canvas,
@@ -80,4 +87,49 @@ fn best_canvas(height: usize, width: usize, pinpoints: &[(usize, usize)]) -> (us
         }
     }
     best
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::path::Path;
+
+    use super::*;
+
+    fn config() -> Config {
+        let text = r#"{"mm_projector_type": "mlp2x_gelu", "hidden_size": 896, "intermediate_size": 4864,
+            "num_attention_heads": 14, "num_hidden_layers": 24, "vocab_size": 151936}"#;
+        Config::parse(text, Path::new("config.json")).unwrap()
+    }
+
+    #[test]
+    fn images_have_as_many_tokens_as_transformers_counts() {
+        for (height, width, tokens) in [
+            (480, 640, 2929),
+            (1080, 1920, 7269),
+            (333, 1000, 2943),
+            (2000, 700, 7257),
+            (37, 411, 1004),
+            (384, 384, 1485),
+            (1600, 1600, 7209),
+            (97, 1311, 1492),
+        ] {
+            assert_eq!(
+                Grid::new(height, width, &config()).tokens(729),
+                tokens,
+                "{height}x{width}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_size_keeps_some_of_its_features() {
+        for (height, width) in [(1, 1), (1, 5000), (5000, 1), (3000, 10), (32_768, 32_768)] {
+            let grid = Grid::new(height, width, &config());
+            let (rows, columns) = (grid.rows, grid.columns);
+            assert!(rows.1 > 0 && columns.1 > 0, "{height}x{width}: {grid:?}");
+            assert!(rows.0 + rows.1 <= grid.tiles.0 * 27 && columns.0 + columns.1 <= grid.tiles.1 * 27);
+            assert!(grid.fitted.0 <= grid.canvas.0 && grid.fitted.1 <= grid.canvas.1);
+        }
+    }
 }

@@ -10,6 +10,7 @@ use rand::{Rng, SeedableRng};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, serialize};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Error;
 use super::error::WeightFaults;
@@ -187,7 +188,7 @@ pub fn load(network: &mut Network, folder: &Path) -> Result<LoraSettings, Error>
         path: path.clone(),
         source,
     })?;
-    let settings: LoraSettings = serde_json::from_str(&text).map_err(|error| Error::file(&path, error))?;
+    let settings = parse(&text).map_err(|reason| Error::file(&path, reason))?;
     if settings.rank == 0 {
         return Err(Error::file(&path, "`r` should be at least 1, found 0"));
     }
@@ -236,6 +237,44 @@ pub fn load(network: &mut Network, folder: &Path) -> Result<LoraSettings, Error>
         }
     });
     Ok(settings)
+}
+
+/// The settings in an `adapter_config.json`. What would change the computation and is not known here is refused.
+fn parse(text: &str) -> Result<LoraSettings, String> {
+    let mut json: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let set = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+        _ => true,
+    };
+    for key in [
+        "use_rslora",
+        "use_dora",
+        "rank_pattern",
+        "alpha_pattern",
+        "modules_to_save",
+        "layers_to_transform",
+    ] {
+        if json.get(key).is_some_and(set) {
+            return Err(format!("`{key}` is not supported, found {}", json[key]));
+        }
+    }
+    if let Some(kind) = json
+        .get("peft_type")
+        .and_then(Value::as_str)
+        .filter(|kind| *kind != "LORA")
+    {
+        return Err(format!("`peft_type` should be LORA, found {kind}"));
+    }
+    if let Some(bias) = json.get("bias").and_then(Value::as_str).filter(|bias| *bias != "none") {
+        return Err(format!("`bias` should be none, found {bias}"));
+    }
+    // PEFT also writes one pattern in place of a list.
+    if let Some(pattern) = json.get("target_modules").and_then(Value::as_str).map(str::to_owned) {
+        json["target_modules"] = Value::from(vec![pattern]);
+    }
+    serde_json::from_value(json).map_err(|error| error.to_string())
 }
 
 type Found = BTreeMap<String, ([usize; 2], Vec<f32>)>;

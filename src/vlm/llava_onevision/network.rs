@@ -85,12 +85,20 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// When a part names a picture that is not there, or there is nothing at all.
+    /// When a part names a picture that is not there or a token that the model does not know, or there is nothing.
     pub fn embed(&self, parts: &[Part], pictures: &PictureTokens) -> Result<Tensor<2>, Error> {
         let mut tensors = Vec::with_capacity(parts.len());
         for part in parts {
             tensors.push(match part {
-                Part::Text { tokens, .. } => self.language.embed(tokens),
+                Part::Text { tokens, .. } => {
+                    let rows = self.language.config().vocab_size;
+                    if let Some(token) = tokens.iter().find(|token| **token as usize >= rows) {
+                        return Err(Error::Input(format!(
+                            "token {token}, but the model knows {rows} tokens"
+                        )));
+                    }
+                    self.language.embed(tokens)
+                }
                 Part::Picture(picture) => picture_tokens(*picture, pictures)?.clone(),
             });
         }
