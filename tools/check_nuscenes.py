@@ -33,6 +33,22 @@ def check(condition, message):
         sys.exit(f"check_nuscenes: {message}")
 
 
+def check_trajectory(nusc, instance, by_time):
+    """An instance's chain of annotations is one object's way through the world, whenever that is in the picture."""
+    way, token = [], instance["first_annotation_token"]
+    while token:
+        row = nusc.get("sample_annotation", token)
+        way.append((nusc.get("sample", row["sample_token"])["timestamp"] - EPOCH_US, row["translation"]))
+        token = row["next"]
+    start = np.array(way[0][1])
+    first = by_time[way[0][0]]["objects"]
+    identity = min(first, key=lambda item: np.linalg.norm(start - item["center_in_world_m"]))["id"]
+    for time_us, place in way:
+        there = next(item["center_in_world_m"] for item in by_time[time_us]["objects"] if item["id"] == identity)
+        off_m = float(np.linalg.norm(np.array(place) - there))
+        check(off_m < 1e-6, f"object {identity} is {off_m} m off its way at {time_us / 1e6} s")
+
+
 def main():
     root = Path(sys.argv[1])
     nusc = NuScenes(version="v1.0-sim", dataroot=str(root / "nuscenes"), verbose=False)
@@ -90,10 +106,11 @@ def main():
             chain, last, token = chain + 1, token, nusc.get("sample_annotation", token)["next"]
         check(chain == instance["nbr_annotations"], f"a chain of {chain} instead of {instance['nbr_annotations']}")
         check(last == instance["last_annotation_token"], "a chain ends elsewhere")
+        check_trajectory(nusc, instance, by_time)
     # Over a second the mean of a turning or braking object is not its velocity.
     if velocities:
         check(np.median(velocities) < 0.5, f"velocities differ by {np.median(velocities)} m/s in the median")
-    print(f"{samples} samples, {boxes_seen} boxes, {len(nusc.instance)} instances agree")
+    print(f"{samples} samples, {boxes_seen} boxes, {len(nusc.instance)} instances and their trajectories agree")
 
 
 if __name__ == "__main__":

@@ -65,6 +65,7 @@ pub struct NuScenesWriter {
     first_sample_token: String,
     samples: u64,
     next_key_frame: u64,
+    early_s: f64,
 }
 
 impl NuScenesWriter {
@@ -94,6 +95,8 @@ impl NuScenesWriter {
             first_sample_token: String::new(),
             samples: 0,
             next_key_frame: 0,
+            // Slower cameras than two frames a second have a key frame in every picture.
+            early_s: (0.5 / world.frame_rate).min(0.5 * KEY_FRAME_S),
             tables,
         };
         writer.write_fixed(&ego_from_camera, &(&world.camera.intrinsics).into())?;
@@ -147,8 +150,8 @@ impl NuScenesWriter {
 
     /// Takes a frame; it is written if it is the first at or after the next multiple of half a second.
     pub fn write(&mut self, truth: &FrameTruth, rendered: &Rendered) -> Result<(), TruthError> {
-        // A little early is on time: frame times are sums of rounded numbers.
-        let slot = ((truth.time_s + 1e-6) / KEY_FRAME_S).floor() as u64;
+        // A frame that is half a period early is on time: so key frames are as even as the camera's jitter allows.
+        let slot = ((truth.time_s + self.early_s) / KEY_FRAME_S).floor() as u64;
         if slot < self.next_key_frame {
             return Ok(());
         }
