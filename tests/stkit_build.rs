@@ -2,12 +2,16 @@
 #![cfg(feature = "datasets")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use kinestream::datasets::{self, DataSource};
+use kinestream::datasets::{self, DataSource, LabelSource};
+use kinestream::sim::truth::{TruthFolder, TruthOptions};
+use kinestream::sim::{Scene, SimulatedCamera, WorldSettings};
 use kinestream::stkit::benchmark::{Constant, Geometry, Model, QuestionOnly, Scorer};
 use kinestream::stkit::builder::{BuildReport, BuildSettings, Progress, build};
 use kinestream::stkit::{Record, Task, read_records};
+use nalgebra::Point3;
 
 /// A data set's folder, where there is one.
 fn data(name: &str) -> Option<PathBuf> {
@@ -107,6 +111,110 @@ fn kitti_is_balanced_and_geometry_answers_all() {
 fn argoverse_2_is_balanced_and_geometry_answers_all() {
     let Some(root) = data("argoverse2") else { return };
     check(DataSource::Argoverse2, &root);
+}
+
+/// Where an object was, and when.
+type Way = Vec<(f64, Point3<f64>)>;
+
+/// The ways of a run's objects.
+type Ways = HashMap<u16, Way>;
+
+/// Runs of the simulator at two pictures a second, as `kinestream sim render` writes them, and the true trajectories of each:
+/// times and places by object.
+fn simulated(root: &Path, runs: &[(Scene, u64)], seconds: f64) -> Vec<Ways> {
+    let mut truths = Vec::new();
+    for (scene, seed) in runs {
+        let mut camera = SimulatedCamera::new(WorldSettings {
+            width: 320,
+            height: 192,
+            frame_rate: Some(2.0),
+            ..WorldSettings::new(*scene, *seed)
+        })
+        .unwrap();
+        let options = TruthOptions {
+            depth: false,
+            instances: false,
+            nuscenes: true,
+        };
+        let folder = root.join(format!("{}-{seed}", scene.name()));
+        let mut written = TruthFolder::create(&folder, camera.world(), options).unwrap();
+        let mut truth = Ways::new();
+        let mut first_s = None;
+        while camera.next_time_s() < seconds {
+            let (rendered, frame) = camera.take_frame().unwrap();
+            let since_s = frame.time_s - *first_s.get_or_insert(frame.time_s);
+            for (object, _) in frame.in_picture() {
+                truth
+                    .entry(object.id)
+                    .or_default()
+                    .push((since_s, object.center_in_world));
+            }
+            written.write(&frame, rendered).unwrap();
+        }
+        written.finish().unwrap();
+        truths.push(truth);
+    }
+    truths
+}
+
+#[test]
+fn tables_of_the_simulator_give_its_trajectories_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = [(Scene::Plaza, 3), (Scene::StreetDrive, 4)];
+    let truths = simulated(folder.path(), &runs, 10.0);
+    let recordings: Vec<_> = datasets::open(DataSource::Sim, folder.path())
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(recordings.len(), truths.len());
+    for (recording, truth) in recordings.iter().zip(&truths) {
+        assert_eq!(recording.objects.len(), truth.len(), "{}", recording.name);
+        let mut left: Vec<&Way> = truth.values().collect();
+        for object in &recording.objects {
+            // The reader's world begins where the vehicle does.
+            let origin = |way: &[(f64, Point3<f64>)]| way[0].1 - object.samples[0].center_in_world;
+            let same = |way: &[(f64, Point3<f64>)]| {
+                way.len() == object.samples.len()
+                    && way.iter().zip(&object.samples).all(|((time_s, place), sample)| {
+                        (time_s - sample.time_s).abs() < 2e-6
+                            && (place - sample.center_in_world - origin(way)).norm() < 1e-6
+                    })
+            };
+            let found = left
+                .iter()
+                .position(|way| same(way))
+                .unwrap_or_else(|| panic!("{}", object.name));
+            left.swap_remove(found);
+        }
+    }
+}
+
+#[test]
+fn the_simulators_tables_are_built_from_and_geometry_answers_all() {
+    let folder = tempfile::tempdir().unwrap();
+    simulated(
+        folder.path(),
+        &[(Scene::Plaza, 5), (Scene::StreetFixed, 6), (Scene::Court, 7)],
+        20.0,
+    );
+    let (report, records) = built(DataSource::Sim, folder.path(), 50);
+    for task in &report.tasks {
+        assert!(task.made >= 10, "{task:?}");
+    }
+    assert!(records.iter().all(|record| record.label_source == LabelSource::Sim));
+    let directions = |record: &&Record| {
+        matches!(
+            record.task,
+            Task::MovementDirection | Task::DirectionTimestamp | Task::MovementDirectionComparison
+        )
+    };
+    let of_court = records
+        .iter()
+        .filter(|record| record.quality.provenance.recording.starts_with("court"));
+    assert_eq!(of_court.filter(directions).count(), 0);
+    for (task, accuracy) in accuracies(&records, &mut Geometry) {
+        assert_eq!(accuracy, 100.0, "{task:?}");
+    }
 }
 
 #[test]

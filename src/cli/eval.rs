@@ -1,5 +1,6 @@
 //! `kinestream eval`: scores results against truth.
 
+mod labels;
 mod live;
 mod motion;
 mod odometry;
@@ -19,6 +20,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    Labels(labels::LabelsArgs),
     Live(live::LiveArgs),
     Recorded(recorded::RecordedArgs),
     Motion(motion::MotionArgs),
@@ -31,6 +33,7 @@ enum What {
 /// Runs the subcommand.
 pub fn run(args: Args) -> anyhow::Result<()> {
     match args.what {
+        What::Labels(args) => labels::run_labels(args),
         What::Live(args) => live::run_live(args),
         What::Recorded(args) => recorded::run_recorded(args),
         What::Motion(args) => motion::run_motion(args),

@@ -2,6 +2,7 @@
 
 mod build;
 mod histogram;
+mod label;
 
 use clap::Subcommand;
 
@@ -16,11 +17,13 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum What {
     Build(build::BuildArgs),
+    Label(label::LabelArgs),
 }
 
 /// Runs the subcommand.
 pub fn run(args: Args) -> anyhow::Result<()> {
     match args.what {
         What::Build(args) => build::run(args),
+        What::Label(args) => label::run(args),
     }
 }

@@ -15,6 +15,13 @@ pub enum ObjectKind {
     Still,
 }
 
+impl ObjectKind {
+    /// Of a class that our own chain found.
+    pub fn of(class: ClassLabel) -> Self {
+        classify(class.as_str()).1
+    }
+}
+
 /// Our class and the kind of a data set's class. Names that are not known keep their name, as things that do not move.
 pub(super) fn classify(name: &str) -> (ClassLabel, ObjectKind) {
     let lower = name.to_ascii_lowercase();

@@ -55,10 +55,12 @@ pub enum DataSource {
     EgoExo4d,
     /// Our simulator.
     Sim,
+    /// Any video, as our own chain saw it: made by `kinestream stkit label`, and not to be opened.
+    Video,
 }
 
 impl DataSource {
-    /// All of them.
+    /// All that can be opened.
     pub const ALL: [Self; 6] = [
         Self::Kitti,
         Self::Argoverse2,
@@ -77,6 +79,7 @@ impl DataSource {
             Self::NuPlan => "nuplan",
             Self::EgoExo4d => "egoexo4d",
             Self::Sim => "sim",
+            Self::Video => "video",
         }
     }
 }
@@ -144,6 +147,12 @@ pub fn open(source: DataSource, root: &Path) -> Result<Recordings, DatasetError>
             nuscenes::sim_names(root)?,
             Box::new(move |name: &str| nuscenes::load_sim(&folder, name)),
         ),
+        DataSource::Video => {
+            return Err(DatasetError::Format {
+                path: root.to_owned(),
+                message: "videos have no labels; `kinestream stkit label` makes them".to_owned(),
+            });
+        }
         #[cfg(not(feature = "datasets"))]
         source => return Err(DatasetError::NotBuilt { name: source.as_str() }),
     };

@@ -14,6 +14,7 @@ pub mod kinesimsrc;
 pub mod kinesrc;
 pub mod kinetrack;
 pub mod kinevlm;
+pub mod labels;
 pub mod metadata;
 pub mod picture;
 pub mod pipeline;

@@ -4,6 +4,7 @@ pub mod benchmark;
 pub mod builder;
 mod class_words;
 mod geometry;
+pub mod pseudo;
 mod question;
 mod record;
 mod standing;

@@ -1,7 +1,8 @@
 //! `kinestream eval live`: the whole chain in simulated worlds, against their truth.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Context;
@@ -9,8 +10,9 @@ use comfy_table::{CellAlignment, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::Format;
-use crate::evaluation::live::{ClassScores, LiveReport, LiveSettings, SceneReport, Scorer, run_clip};
+use crate::evaluation::live::{AnswersReport, ClassScores, LiveReport, LiveSettings, SceneReport, Scorer, run_clip};
 use crate::sim::Scene;
+use crate::stkit::Task;
 
 /// Runs the whole chain over simulated clips and scores what it says against the truth.
 #[derive(Debug, clap::Args)]
@@ -53,6 +55,12 @@ pub struct LiveArgs {
     /// TOML keys for the camera's section of the run configuration, such as `depth_interval = 2`.
     #[arg(long, value_name = "TOML", default_value = "")]
     set: String,
+    /// Questions of each of the seven tasks that are answered, as far as balanced labels allow.
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    per_task: usize,
+    /// Write the questions to this file as records, and the answers beside it to FILE.answers.jsonl, for `eval stkit`.
+    #[arg(long, value_name = "FILE.jsonl")]
+    answers_out: Option<PathBuf>,
     /// How to print the scores.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -96,7 +104,7 @@ pub fn run_live(args: LiveArgs) -> anyhow::Result<()> {
     let folder = tempfile::tempdir().context("a folder for the camera files cannot be made")?;
     let bar = ProgressBar::new((args.scene.len() * seeds.len()) as u64);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {eta}")?);
-    let mut scorer = Scorer::default();
+    let mut scorer = Scorer::new(args.per_task);
     for &scene in &args.scene {
         for &seed in &seeds {
             bar.set_message(format!("{scene} {seed}"));
@@ -108,11 +116,28 @@ pub fn run_live(args: LiveArgs) -> anyhow::Result<()> {
     }
     bar.finish_and_clear();
     let report = scorer.report();
+    if let Some(path) = &args.answers_out {
+        write_answers(&report.answers, path)?;
+    }
     let text = match args.format {
         Format::Json => serde_json::to_string_pretty(&report)?,
         Format::Text => tables(&report),
     };
     writeln!(std::io::stdout(), "{text}")?;
+    Ok(())
+}
+
+fn write_answers(report: &AnswersReport, path: &Path) -> anyhow::Result<()> {
+    let create = |path: &Path| File::create(path).with_context(|| path.display().to_string());
+    let mut records = BufWriter::new(create(path)?);
+    let mut answers = BufWriter::new(create(&path.with_extension("answers.jsonl"))?);
+    for (record, answer) in &report.asked {
+        writeln!(records, "{}", serde_json::to_string(record)?)?;
+        let answer = serde_json::json!({ "id": record.id, "answer": answer });
+        writeln!(answers, "{answer}")?;
+    }
+    records.flush()?;
+    answers.flush()?;
     Ok(())
 }
 
@@ -157,7 +182,53 @@ pub(super) fn tables(report: &LiveReport) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    format!("{}\n{motion}\n\n{finding}", report.note)
+    let answers = &report.answers;
+    format!(
+        "{}\n{motion}\n\n{finding}\n\n{}\n{}",
+        report.note,
+        answers.note,
+        answers_table(answers)
+    )
+}
+
+/// A line a scene: accuracy in percent, the error and the number of questions of each task.
+fn answers_table(report: &AnswersReport) -> Table {
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    let mut header = vec!["answers".to_owned()];
+    for task in Task::ALL {
+        let error = match task {
+            Task::TraveledDistance => " (MAE m)",
+            Task::TravelingSpeed => " (MAE km/h)",
+            Task::MovementDirection => " (MAE h)",
+            Task::DirectionTimestamp => " (IoU)",
+            _ => "",
+        };
+        header.push(format!("{}{error} of", task.code()));
+    }
+    header.extend(["average".to_owned(), "answered".to_owned(), "followed".to_owned()]);
+    table.set_header(header);
+    let scenes = report.scenes.iter().map(|(name, scores)| (*name, scores, None));
+    for (name, scores, followed) in scenes.chain([("all", &report.pooled, report.followed)]) {
+        let mut row = vec![name.to_owned()];
+        for task in Task::ALL {
+            row.push(scores.tasks.get(task.code()).map_or("–".to_owned(), |task| {
+                let error = task.scores.error.filter(|_| task.scores.error_name().is_some());
+                let error = error.map_or(String::new(), |error| format!(" ({error:.2})"));
+                format!("{:.1}{error} {}", task.scores.accuracy, task.scores.n)
+            }));
+        }
+        row.extend([
+            figure(scores.average, 1),
+            figure(scores.answered, 3),
+            figure(followed, 3),
+        ]);
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
 }
 
 fn figure(value: Option<f64>, digits: usize) -> String {

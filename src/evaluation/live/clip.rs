@@ -7,6 +7,7 @@ use std::time::Duration;
 use nalgebra::{Isometry3, Point3, Vector3};
 use thiserror::Error;
 
+use crate::camera::Camera;
 use crate::detection::BoundingBox;
 use crate::frame::{FrameTime, NANOS_PER_SECOND, Picture, PixelFormat};
 use crate::gst::pipeline::{Engine, EngineError, Report, RunConfig};
@@ -114,7 +115,7 @@ pub struct Clip {
     pub seed: u64,
     /// Stage times and counters; `None` of what was recorded elsewhere.
     pub report: Option<Report>,
-    pub(super) focal_px: f64,
+    pub(super) camera: Arc<Camera>,
     pub(super) camera_moves: bool,
     pub(super) truth: Vec<TrueFrame>,
     pub(super) seen: Vec<SeenFrame>,
@@ -190,7 +191,7 @@ pub fn run_clip(scene: Scene, seed: u64, settings: &LiveSettings, folder: &Path)
         scene,
         seed,
         report: Some(report),
-        focal_px: world.camera.intrinsics.fx,
+        camera: Arc::new(world.camera.clone()),
         camera_moves: scene.camera_moves(seed),
         truth,
         seen: collected.frames,
@@ -247,7 +248,7 @@ fn true_frame(snapshot: &Snapshot, rendered: &crate::sim::render::Rendered) -> T
     }
 }
 
-fn seen_frame(results: &FrameResults) -> SeenFrame {
+pub(super) fn seen_frame(results: &FrameResults) -> SeenFrame {
     let view = results.view.as_ref();
     let tracks = results.tracks.iter();
     SeenFrame {

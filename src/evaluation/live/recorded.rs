@@ -5,17 +5,19 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nalgebra::{Isometry3, Matrix3, Matrix6, Point3, Quaternion, Translation3, UnitQuaternion, Vector3};
 use thiserror::Error;
 
 use super::clip::{Clip, SeenFrame, TrueActor, TrueFrame};
+use crate::camera::{Camera, Intrinsics, IntrinsicsSource, MountingSource};
 use crate::detection::{BoundingBox, ClassLabel};
 use crate::kinematics::{KinematicState, ObjectState, Reliability, Sample, Trajectory, UnreliableReason};
 use crate::motion::{StoredTrajectory, TrajectoryStore};
 use crate::sim::ActorClass;
 use crate::sim::scenes::{Scene, UnknownScene};
-use crate::sim::truth::{FrameRecord, TruthError, TruthReader};
+use crate::sim::truth::{FrameRecord, IntrinsicsRecord, TruthError, TruthReader};
 use crate::wire::proto;
 
 /// Frames whose captures lie farther apart than this are not the same, nanoseconds.
@@ -89,7 +91,9 @@ pub struct Recording {
 pub fn read_recording(truth: &Path, tracks: &Path) -> Result<Recording, RecordedError> {
     let reader = TruthReader::open(truth)?;
     let scene: Scene = reader.world().scene.parse()?;
-    let (seed, focal_px) = (reader.world().seed, reader.world().intrinsics.fx);
+    let seed = reader.world().seed;
+    let camera = camera(&reader.world().intrinsics);
+    let focal_px = camera.intrinsics.fx;
     let mut frames = Vec::new();
     for frame in reader {
         let frame = frame?;
@@ -133,13 +137,23 @@ pub fn read_recording(truth: &Path, tracks: &Path) -> Result<Recording, Recorded
             scene,
             seed,
             report: None,
-            focal_px,
+            camera: Arc::new(camera),
             camera_moves: scene.camera_moves(seed),
             truth: frames.iter().map(true_frame).collect(),
             seen,
             trajectories: Some(store),
         },
     })
+}
+
+/// The world's camera; its pose comes with every frame.
+pub(super) fn camera(intrinsics: &IntrinsicsRecord) -> Camera {
+    Camera {
+        intrinsics: Intrinsics::from(intrinsics),
+        intrinsics_source: IntrinsicsSource::Calibrated,
+        mounting: None,
+        mounting_source: MountingSource::Assumed,
+    }
 }
 
 fn read_messages(path: &Path) -> Result<Vec<proto::Tracks>, RecordedError> {
@@ -183,7 +197,7 @@ fn median_offset(paired: &[(f64, &proto::Tracks)]) -> Option<f64> {
     offsets.get(offsets.len() / 2).copied()
 }
 
-fn true_frame(frame: &FrameRecord) -> TrueFrame {
+pub(super) fn true_frame(frame: &FrameRecord) -> TrueFrame {
     let actors = frame.objects.iter().filter_map(|object| {
         let [x0, y0, x1, y1] = object.bbox_px?;
         let class = ActorClass::ALL.into_iter().find(|class| class.name() == object.class)?;

@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use crate::gst::pipeline::Latency;
 use crate::motion::evaluation::StateScores;
+use crate::stkit::Record;
+use crate::stkit::benchmark::TaskScores;
 
 /// Position errors in one band of distances.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -93,7 +95,7 @@ pub struct SceneReport {
 }
 
 /// Scores of all clips.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct LiveReport {
     /// What was measured is a simulation.
     pub note: &'static str,
@@ -101,4 +103,44 @@ pub struct LiveReport {
     pub scenes: BTreeMap<&'static str, SceneReport>,
     /// All clips together.
     pub pooled: SceneReport,
+    /// Answers by the STKit protocol.
+    pub answers: AnswersReport,
+}
+
+/// Answers to questions of the seven tasks about tracked objects.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct AnswersReport {
+    /// Which protocol and what the questions are about.
+    pub note: &'static str,
+    /// Of the windows of 2 s to 20 s in which an object is visible, the share in which one track followed it: only those are
+    /// asked about.
+    pub followed: Option<f64>,
+    /// By scene; the questions are balanced over all scenes together.
+    pub scenes: BTreeMap<&'static str, AnswerScores>,
+    /// All scenes together.
+    pub pooled: AnswerScores,
+    /// What was asked, with the answers.
+    #[serde(skip)]
+    pub asked: Vec<(Record, String)>,
+}
+
+/// Answers in one scene, or in all.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct AnswerScores {
+    /// By task.
+    pub tasks: BTreeMap<&'static str, TaskAnswers>,
+    /// Mean accuracy of the tasks, percent.
+    pub average: Option<f64>,
+    /// Share of the questions that were answered; the others count as wrong.
+    pub answered: Option<f64>,
+}
+
+/// Answers of one task.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct TaskAnswers {
+    /// Accuracy and error.
+    #[serde(flatten)]
+    pub scores: TaskScores,
+    /// Share of the questions that were answered.
+    pub answered: f64,
 }

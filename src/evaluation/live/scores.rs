@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use nalgebra::{Isometry3, Matrix3, Point3, Vector3};
 
+use super::answers::AnswerScorer;
 use super::clip::Clip;
 use super::matching::{Finding, MatchedFrame, is_asked_for, matched_frames};
 use super::report::{ClassScores, EgoScores, LiveReport, PositionScores, RangeScore, SceneReport};
@@ -63,13 +64,23 @@ struct Ego {
 #[derive(Debug, Default)]
 pub struct Scorer {
     scenes: BTreeMap<&'static str, Gathered>,
+    answers: AnswerScorer,
 }
 
 impl Scorer {
+    /// With at most `per_task` questions of each of the seven tasks.
+    pub fn new(per_task: usize) -> Self {
+        Self {
+            scenes: BTreeMap::new(),
+            answers: AnswerScorer::new(per_task),
+        }
+    }
+
     /// Takes one clip in.
     pub fn add(&mut self, clip: &Clip) {
         let gathered = self.scenes.entry(clip.scene.name()).or_default();
         let (frames, finding) = matched_frames(clip);
+        self.answers.add(clip, &frames);
         gathered.clips += 1;
         gathered.frames += frames.len();
         gathered.finding.add(&finding);
@@ -99,6 +110,7 @@ impl Scorer {
                 .map(|(name, gathered)| (*name, gathered.report()))
                 .collect(),
             pooled: all.report(),
+            answers: self.answers.report(),
         }
     }
 }
@@ -219,7 +231,9 @@ impl Gathered {
             self.ego.drifts.push(apart.norm() / path_m);
         }
         if let Some(focal_px) = end.seen.focal_px {
-            self.ego.focal_errors.push((focal_px / clip.focal_px - 1.0).abs());
+            self.ego
+                .focal_errors
+                .push((focal_px / clip.camera.intrinsics.fx - 1.0).abs());
         }
     }
 

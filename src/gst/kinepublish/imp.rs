@@ -13,8 +13,10 @@ use super::snapshot::Snapshots;
 use super::{KinePublishEncoding, KinePublishMode};
 use crate::gst::events::{Answers, Ask, Ego, Model, SourceState, SourceStatus};
 use crate::gst::frame_clock::FrameClock;
+use crate::gst::labels::LabelRecorder;
 use crate::gst::{in_place, metadata};
 use crate::results::FrameResults;
+use crate::stkit::pseudo::ObserverSettings;
 use crate::wire::monitor::SourceReport;
 use crate::wire::{ForwardedAsk, Publisher, PublisherSettings, Services, SessionError, SessionSettings, proto};
 
@@ -39,6 +41,7 @@ struct Settings {
     mode: KinePublishMode,
     encoding: KinePublishEncoding,
     multicast_scouting: bool,
+    record_labels: Option<String>,
 }
 
 impl Default for Settings {
@@ -52,6 +55,7 @@ impl Default for Settings {
             mode: KinePublishMode::default(),
             encoding: KinePublishEncoding::default(),
             multicast_scouting: true,
+            record_labels: None,
         }
     }
 }
@@ -93,6 +97,7 @@ pub struct KinePublish {
     settings: Mutex<Settings>,
     stream: Mutex<Stream>,
     publisher: Mutex<Option<Arc<Publisher>>>,
+    labels: Mutex<Option<Arc<LabelRecorder>>>,
     snapshots: Arc<Snapshots>,
 }
 
@@ -172,6 +177,22 @@ impl ObjectImpl for KinePublish {
                     .default_value(true)
                     .mutable_ready()
                     .build(),
+                text(
+                    "record-labels",
+                    "Record labels",
+                    "Append questions and answers about what moves to this file, one JSON object a line, as `kinestream stkit label` makes them; needs a history of 40 s or more in kinemotion",
+                    None,
+                ),
+                counter(
+                    "labels-written",
+                    "Labels written",
+                    "Questions and answers written to record-labels since the element started",
+                ),
+                counter(
+                    "labels-dropped",
+                    "Dropped for labels",
+                    "Frames that record-labels did without since the element started because writing was slower than the stream",
+                ),
                 counter(
                     "processed",
                     "Processed",
@@ -208,6 +229,7 @@ impl ObjectImpl for KinePublish {
             "listen" => settings.listen = text(),
             "mode" => settings.mode = value.get().unwrap_or_default(),
             "encoding" => settings.encoding = value.get().unwrap_or_default(),
+            "record-labels" => settings.record_labels = text().filter(|path| !path.is_empty()),
             "multicast-scouting" => settings.multicast_scouting = value.get().unwrap_or(true),
             _ => {}
         }
@@ -218,8 +240,15 @@ impl ObjectImpl for KinePublish {
             let publisher = locked(&self.publisher).clone();
             publisher.as_deref().map_or(0, counter).to_value()
         };
+        let of_labels = |counter: fn(&LabelRecorder) -> u64| {
+            let labels = locked(&self.labels).clone();
+            labels.as_deref().map_or(0, counter).to_value()
+        };
         let settings = locked(&self.settings).clone();
         match pspec.name() {
+            "record-labels" => settings.record_labels.to_value(),
+            "labels-written" => of_labels(LabelRecorder::written),
+            "labels-dropped" => of_labels(LabelRecorder::dropped),
             "site" => settings.site.to_value(),
             "camera-name" => settings.camera_name.to_value(),
             "zenoh-config" => settings.zenoh_config.to_value(),
@@ -265,7 +294,14 @@ impl BaseTransformImpl for KinePublish {
 
     fn start(&self) -> Result<(), ::gst::ErrorMessage> {
         *locked(&self.stream) = Stream::default();
-        let settings = locked(&self.settings).to_publisher();
+        let settings = locked(&self.settings).clone();
+        let labels = settings.record_labels.as_ref().map(|path| {
+            let name = format!("{}/{}", settings.site, settings.camera_name);
+            LabelRecorder::start(path.as_ref(), &name, ObserverSettings::default())
+                .map_err(|error| ::gst::error_msg!(::gst::ResourceError::OpenWrite, ("record-labels: {path}: {error}")))
+        });
+        *locked(&self.labels) = labels.transpose()?.map(Arc::new);
+        let settings = settings.to_publisher();
         let publisher = Publisher::start(&settings, self.services()).map_err(|error| match error {
             SessionError::ConfigFile { .. } => ::gst::error_msg!(::gst::ResourceError::OpenRead, ("{error}")),
             SessionError::Open(_) => ::gst::error_msg!(::gst::ResourceError::OpenReadWrite, ("{error}")),
@@ -278,7 +314,8 @@ impl BaseTransformImpl for KinePublish {
     fn stop(&self) -> Result<(), ::gst::ErrorMessage> {
         // Dropped after the lock is given back: closing a session takes a while.
         let publisher = locked(&self.publisher).take();
-        drop(publisher);
+        let labels = locked(&self.labels).take();
+        drop((publisher, labels));
         Ok(())
     }
 
@@ -335,6 +372,10 @@ impl BaseTransformImpl for KinePublish {
         };
         if let Some((results, info)) = self.results(buffer) {
             self.snapshots.offer(buffer, &info, &results);
+            let labels = locked(&self.labels).clone();
+            if let Some(labels) = labels {
+                labels.offer(&results);
+            }
             publisher.publish(results);
         }
         Ok(::gst::FlowSuccess::Ok)

@@ -345,3 +345,96 @@ fn settings_that_cannot_be_are_errors_before_playing() {
         element.set_state(::gst::State::Null).unwrap();
     }
 }
+
+#[test]
+fn labels_are_recorded_beside_publishing() {
+    use crate::camera::Camera;
+    use crate::kinematics::{KinematicState, ObjectState, Reliability, Sample};
+    use crate::motion::{SharedTrajectories, TrajectoryStore};
+    use crate::reconstruction::{PoseSource, ReconstructionHealth, View};
+    use nalgebra::{Isometry3, Matrix3, Matrix6, Point3, Vector3};
+
+    init();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("labels.jsonl");
+    let element = ::gst::ElementFactory::make("kinepublish")
+        .property("multicast-scouting", false)
+        .property("record-labels", path.to_str().unwrap())
+        .build()
+        .unwrap();
+    let mut harness = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
+    harness.set_src_caps(caps(64));
+    let store = SharedTrajectories::new(TrajectoryStore::new(60.0, 10));
+    let view = Arc::new(View {
+        camera: Arc::new(Camera::assumed(64, 48).unwrap()),
+        relative_focal_sigma: 0.0,
+        world_from_camera: Isometry3::identity(),
+        ego_velocity_in_world_mps: Vector3::zeros(),
+        pose_source: PoseSource::Static,
+        ground_z_in_world_m: None,
+        depth: None,
+        scene: 0,
+        health: ReconstructionHealth::certain(),
+    });
+    let class = ClassLabel::new("car");
+    for index in 0..80_u64 {
+        let time_s = 0.1 * index as f64;
+        let state = KinematicState {
+            time_s,
+            position_in_world: Point3::new(3.0 * time_s, 0.0, 0.0),
+            velocity_in_world_mps: Vector3::new(3.0, 0.0, 0.0),
+            covariance: Matrix6::identity() * 1e-3,
+            standstill_probability: 0.0,
+        };
+        store.write(|store| {
+            let sample = Sample {
+                time_s,
+                position_in_world: state.position_in_world,
+                velocity_in_world_mps: state.velocity_in_world_mps,
+                position_covariance: Matrix3::identity() * 1e-3,
+                velocity_covariance: Matrix3::identity() * 1e-3,
+                standing: false,
+                reliable: true,
+            };
+            store.entry(1, class).settled.push(sample).unwrap();
+        });
+        let buffer = frame(
+            index,
+            Some(&|results: &mut FrameResults| {
+                results.view = Some(Arc::clone(&view));
+                results.trajectories = Some(store.clone());
+                results.tracks = vec![Track {
+                    id: 1,
+                    class,
+                    bbox: BoundingBox::new(20.0, 10.0, 40.0, 40.0),
+                    confidence: 0.9,
+                    existence_probability: 1.0,
+                    status: TrackStatus::Tracked,
+                    age_s: 1.0,
+                    unseen_s: 0.0,
+                    mask: None,
+                }];
+                results.objects = vec![ObjectState {
+                    track_id: 1,
+                    class,
+                    live: state,
+                    settled: None,
+                    movement_clock: None,
+                    bearing_clock: None,
+                    reliability: Reliability::Reliable,
+                }];
+            }),
+        );
+        harness.push_and_pull(buffer).unwrap();
+    }
+    let dropped: u64 = element.property("labels-dropped");
+    drop(harness);
+    element.set_state(::gst::State::Null).unwrap();
+    let records: Vec<_> = crate::stkit::read_records(&path).unwrap().map(Result::unwrap).collect();
+    assert!(!records.is_empty() && dropped < 80, "{dropped} dropped");
+    for record in &records {
+        assert_eq!(record.label_source, crate::datasets::LabelSource::Pseudo);
+        assert!(record.id.starts_with("local/camera@"), "{}", record.id);
+        assert!(record.quality.provenance.start_s >= 0.0);
+    }
+}

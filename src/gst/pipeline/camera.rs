@@ -217,6 +217,7 @@ impl CameraPipeline {
                 }
                 Some("kinepublish") => {
                     counters.publish_dropped += count(&element, "dropped");
+                    counters.stage_dropped += count(&element, "labels-dropped");
                     counters.network_dropped += count(&element, "network-dropped");
                 }
                 Some(name) if name.starts_with("kine") => {
@@ -403,7 +404,8 @@ fn publisher(config: &RunConfig, camera: &CameraConfig) -> Result<::gst::Element
         .property_from_str("encoding", zenoh.encoding.as_str())
         .property_if_some("zenoh-config", zenoh.config.as_deref().map(text))
         .property_if_some("connect", endpoints(&zenoh.connect))
-        .property_if_some("listen", endpoints(&zenoh.listen));
+        .property_if_some("listen", endpoints(&zenoh.listen))
+        .property_if_some("record-labels", camera.record_labels.as_deref().map(text));
     if let Some(mode) = zenoh.mode {
         builder = builder.property_from_str("mode", mode.as_str());
     }

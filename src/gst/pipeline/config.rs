@@ -200,6 +200,8 @@ pub struct CameraConfig {
     /// Record the picture with everything drawn into it: an .mp4 or .mkv file. Live, frames give way when the encoder is
     /// slower.
     pub record: Option<PathBuf>,
+    /// Append questions and answers about what moves to this JSONL file, as `kinestream stkit label` makes them.
+    pub record_labels: Option<PathBuf>,
     /// Length of the sliding window of standing questions, seconds.
     pub window_s: Option<f64>,
     /// Time from one window to the next, seconds.
@@ -212,6 +214,9 @@ pub struct CameraConfig {
     /// Frames are missed after this long, milliseconds.
     pub stall_timeout_ms: Option<u32>,
 }
+
+/// Labels are drawn from pieces of 30 s, some seconds after each is over.
+const LEAST_LABEL_HISTORY_S: f64 = 40.0;
 
 /// The `source` of a camera whose frames the program pushes.
 pub const APP_SOURCE: &str = "app";
@@ -258,9 +263,19 @@ impl RunConfig {
                 priors,
                 questions,
                 record,
+                record_labels,
                 ..
             } = camera;
-            let optional = [camera_file, ego_file, reid, depth, priors, questions, record];
+            let optional = [
+                camera_file,
+                ego_file,
+                reid,
+                depth,
+                priors,
+                questions,
+                record,
+                record_labels,
+            ];
             for path in optional.into_iter().flatten().chain([detector]) {
                 // Words, not files.
                 if path != Path::new(DEFAULT_MODEL) && path != Path::new(NO_MODEL) {
@@ -301,6 +316,18 @@ impl RunConfig {
                     "camera `{name}`: record: expected a file that ends in .mp4 or .mkv, found {}",
                     record.display()
                 ));
+            }
+            if camera.record_labels.is_some() {
+                if !self.zenoh.enabled {
+                    return invalid(format!(
+                        "camera `{name}`: record_labels: the publisher writes them, expected `enabled = true` under [zenoh]"
+                    ));
+                }
+                if let Some(history_s) = camera.history_s.filter(|history_s| *history_s < LEAST_LABEL_HISTORY_S) {
+                    return invalid(format!(
+                        "camera `{name}`: record_labels: expected history_s of at least {LEAST_LABEL_HISTORY_S}, found {history_s}"
+                    ));
+                }
             }
             if let Some(confidence) = camera.confidence.filter(|value| !(0.0..=1.0).contains(value)) {
                 return invalid(format!(
@@ -385,6 +412,14 @@ mod tests {
             (format!("{SMALL}confidence = 1.5\n"), "0 to 1"),
             (format!("{SMALL}window_s = -1\n"), "seconds"),
             (format!("{SMALL}detect_interval = 0\n"), "at least 1"),
+            (
+                format!("{SMALL}record_labels = \"a.jsonl\"\nhistory_s = 20\n"),
+                "at least 40",
+            ),
+            (
+                format!("{SMALL}record_labels = \"a.jsonl\"\n[zenoh]\nenabled = false\n"),
+                "enabled = true",
+            ),
             (format!("{SMALL}protocols = \"tpc\"\n"), "tcp"),
         ] {
             let error = parse(&text).unwrap_err().to_string();

@@ -7,5 +7,5 @@ mod models;
 mod scores;
 
 pub use extract::{Context, extract};
-pub use models::{BoxesOnly, Constant, Geometry, Model, QuestionOnly};
+pub use models::{BoxesOnly, Constant, Geometry, Model, QuestionOnly, answer_from};
 pub use scores::{PUBLISHED, PublishedScores, Scorer, Scores, TaskScores};

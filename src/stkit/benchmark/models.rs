@@ -249,8 +249,9 @@ fn trajectory(points: impl Iterator<Item = (f64, Point3<f64>)>) -> Trajectory {
     trajectory
 }
 
-/// Asks the engine the record's question in words about trajectories made from its objects.
-fn answer_from(record: &Record, path: impl Fn(&RecordObject) -> Option<Trajectory>) -> String {
+/// Asks the engine the record's question in words about trajectories of its objects, seconds of the clip; the answer tells
+/// the objects apart by their colours.
+pub fn answer_from(record: &Record, path: impl Fn(&RecordObject) -> Option<Trajectory>) -> String {
     let mut question = match parse_question(record.question()) {
         Ok(question) => question,
         Err(error) => return format!("There is no answer: {error}."),

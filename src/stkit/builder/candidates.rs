@@ -1,8 +1,9 @@
 //! Every question that a recording could be asked, with its label's bin; kept are few of each bin, drawn without bias.
 
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use super::grid::{AMBIGUOUS_DEG, GATE_M, GridTrack, MAX_STEPS, angle_between_deg};
+use super::judge::{Judge, Judged};
 use super::scene::{GridScene, Mixer};
 use crate::stkit::Task;
 
@@ -126,6 +127,8 @@ pub(super) struct Bin {
 pub(super) struct Pool {
     capacity: [usize; 7],
     bins: [Vec<Bin>; 7],
+    /// How many were not to be asked, by task and reason.
+    pub refused: BTreeMap<(Task, &'static str), u64>,
 }
 
 impl Pool {
@@ -137,9 +140,19 @@ impl Pool {
             // A bin may have to make up for others that are empty.
             ((per_task as f64 * share).ceil() as usize).clamp(1, per_task.max(1))
         });
+        Self::with_capacity(capacity)
+    }
+
+    /// Keeps no more than so many of each bin.
+    pub fn per_bin(count: usize) -> Self {
+        Self::with_capacity([count.max(1); 7])
+    }
+
+    fn with_capacity(capacity: [usize; 7]) -> Self {
         Self {
             capacity,
             bins: Task::ALL.map(|task| bins(task).0.iter().map(|_| Bin::default()).collect()),
+            refused: BTreeMap::new(),
         }
     }
 
@@ -169,7 +182,14 @@ impl Pool {
 }
 
 /// Offers all that one scene could be asked.
-pub(super) fn gather(scene: &GridScene<'_>, identity: [u64; 3], seed: u64, directions: bool, pool: &mut Pool) {
+pub(super) fn gather(
+    scene: &GridScene<'_>,
+    identity: [u64; 3],
+    seed: u64,
+    directions: bool,
+    judge: Option<&dyn Judge>,
+    pool: &mut Pool,
+) {
     let [recording, camera, phase] = identity;
     let blank = Candidate {
         priority: 0,
@@ -185,6 +205,8 @@ pub(super) fn gather(scene: &GridScene<'_>, identity: [u64; 3], seed: u64, direc
     let mut mixer = Mixer::new(&[seed, recording, camera, phase]);
     let mut gathering = Gathering {
         pool,
+        scene,
+        judge,
         blank,
         directions,
         seed,
@@ -195,11 +217,13 @@ pub(super) fn gather(scene: &GridScene<'_>, identity: [u64; 3], seed: u64, direc
             gathering.timestamps(index as u32, track, &mut mixer);
         }
     }
-    gathering.pairs(scene, &mut mixer);
+    gathering.pairs(&mut mixer);
 }
 
 struct Gathering<'a> {
     pool: &'a mut Pool,
+    scene: &'a GridScene<'a>,
+    judge: Option<&'a dyn Judge>,
     blank: Candidate,
     directions: bool,
     seed: u64,
@@ -208,6 +232,12 @@ struct Gathering<'a> {
 impl Gathering<'_> {
     fn offer(&mut self, candidate: Candidate) {
         let c = &candidate;
+        if let Some(judge) = self.judge
+            && let Err(reason) = judge.judge(&Judged::new(self.scene, c))
+        {
+            *self.pool.refused.entry((c.task, reason)).or_default() += 1;
+            return;
+        }
         let priority = Mixer::new(&[
             self.seed,
             u64::from(c.recording) << 32 | u64::from(c.camera) << 16 | u64::from(c.phase) << 8 | c.task as u64,
@@ -307,7 +337,8 @@ impl Gathering<'_> {
         }
     }
 
-    fn pairs(&mut self, scene: &GridScene<'_>, mixer: &mut Mixer) {
+    fn pairs(&mut self, mixer: &mut Mixer) {
+        let scene = self.scene;
         let count = scene.tracks.len();
         if count < 2 {
             return;

@@ -7,20 +7,25 @@
 mod balance;
 mod candidates;
 mod grid;
+mod judge;
+mod memory;
 mod render;
 mod scene;
 mod window;
 mod wordings;
 mod write;
 
+use std::borrow::Borrow;
 use std::path::PathBuf;
 
 use serde::Serialize;
 use thiserror::Error;
 
 use super::Task;
-use crate::datasets::{self, DataSource, DatasetError, Domain, Recording, Recordings};
+use crate::datasets::{self, DataSource, DatasetError, Domain, Recording};
 use candidates::{Bin, Pool, bins, gather};
+pub use judge::{Judge, Judged};
+pub use memory::{Built, build_records, draw_records, share_out};
 use render::{Order, render};
 use scene::{GridScene, phases};
 pub use window::LabelWindow;
@@ -109,7 +114,13 @@ pub enum BuildError {
 /// Builds `settings.out`, or finishes building it.
 pub fn build(settings: &BuildSettings, mut progress: impl FnMut(Progress)) -> Result<BuildReport, BuildError> {
     let mut recordings = datasets::open(settings.source, &settings.root)?;
-    let pool = look_through(&mut recordings, settings, &mut progress)?;
+    let mut pool = Pool::new(settings.per_task);
+    let count = recordings.names().len();
+    for index in 0..count {
+        let Some(recording) = recordings.load(index) else { break };
+        look_through(&recording?, index, settings.seed, None, &mut pool);
+        progress(Progress::Looking(index + 1, count));
+    }
     let (orders, tasks) = choose(pool, settings.per_task);
     if orders.is_empty() {
         return Err(BuildError::Nothing {
@@ -121,7 +132,25 @@ pub fn build(settings: &BuildSettings, mut progress: impl FnMut(Progress)) -> Re
         source,
     })?;
     let resumed = output.written();
-    write_all(&mut recordings, &orders, settings, &mut output, &mut progress)?;
+    let writing = Writing {
+        orders: &orders,
+        root: &settings.root,
+        judge: None,
+        from: resumed,
+    };
+    let mut written = resumed;
+    writing.write_all(
+        |index| recordings.load(index).transpose().map_err(BuildError::from),
+        |_, record| {
+            output.write(&record).map_err(|source| BuildError::Write {
+                path: settings.out.clone(),
+                source,
+            })?;
+            written += 1;
+            progress(Progress::Writing(written, orders.len()));
+            Ok(())
+        },
+    )?;
     output.finish().map_err(|source| BuildError::Write {
         path: settings.out.clone(),
         source,
@@ -133,37 +162,37 @@ pub fn build(settings: &BuildSettings, mut progress: impl FnMut(Progress)) -> Re
     })
 }
 
-fn look_through(
-    recordings: &mut Recordings,
-    settings: &BuildSettings,
-    progress: &mut impl FnMut(Progress),
-) -> Result<Pool, BuildError> {
-    let mut pool = Pool::new(settings.per_task);
-    let count = recordings.names().len();
-    for index in 0..count {
-        let Some(recording) = recordings.load(index) else { break };
-        let recording = recording?;
-        let directions = recording.domain != Domain::Sports;
-        for camera in 0..recording.cameras.len().max(1) {
-            for phase in 0..phases(&recording) {
-                let scene = GridScene::new(&recording, camera, phase);
-                let identity = [index as u64, camera as u64, u64::from(phase)];
-                gather(&scene, identity, settings.seed, directions, &mut pool);
-            }
+/// Offers the pool all that a recording could be asked.
+fn look_through(recording: &Recording, index: usize, seed: u64, judge: Option<&dyn Judge>, pool: &mut Pool) {
+    let directions = recording.domain != Domain::Sports;
+    for camera in 0..recording.cameras.len().max(1) {
+        for phase in 0..phases(recording) {
+            let scene = GridScene::new(recording, camera, phase);
+            let identity = [index as u64, camera as u64, u64::from(phase)];
+            gather(&scene, identity, seed, directions, judge, pool);
         }
-        progress(Progress::Looking(index + 1, count));
     }
-    Ok(pool)
 }
 
 /// The balanced choice, in the order in which it is written.
 fn choose(pool: Pool, per_task: usize) -> (Vec<Order>, Vec<TaskReport>) {
+    choose_by(pool, |available, max_share| {
+        balance::quotas(available, per_task, max_share)
+    })
+}
+
+/// All that the pool kept.
+fn choose_all(pool: Pool) -> (Vec<Order>, Vec<TaskReport>) {
+    choose_by(pool, |available, _| available.to_vec())
+}
+
+fn choose_by(pool: Pool, quotas: impl Fn(&[usize], f64) -> Vec<usize>) -> (Vec<Order>, Vec<TaskReport>) {
     let mut orders = Vec::new();
     let mut reports = Vec::new();
     for (task, filled) in Task::ALL.into_iter().zip(pool.into_bins()) {
         let (names, max_share) = bins(task);
         let available: Vec<usize> = filled.iter().map(|bin| bin.kept.len()).collect();
-        let quotas = balance::quotas(&available, per_task, max_share);
+        let quotas = quotas(&available, max_share);
         let mut number = 0;
         let mut report = TaskReport {
             task,
@@ -197,38 +226,41 @@ fn choose(pool: Pool, per_task: usize) -> (Vec<Order>, Vec<TaskReport>) {
     (orders, reports)
 }
 
-fn write_all(
-    recordings: &mut Recordings,
-    orders: &[Order],
-    settings: &BuildSettings,
-    output: &mut Output,
-    progress: &mut impl FnMut(Progress),
-) -> Result<(), BuildError> {
-    let mut at = output.written();
-    while let Some(next) = orders.get(at) {
-        let index = next.candidate.recording;
-        let Some(recording) = recordings.load(index as usize) else {
-            break;
-        };
-        let recording: Recording = recording?;
-        while let Some(next) = orders.get(at).filter(|order| order.candidate.recording == index) {
-            let (camera, phase) = (next.candidate.camera, next.candidate.phase);
-            let scene = GridScene::new(&recording, usize::from(camera), phase);
-            let of_scene = |order: &&Order| {
-                let c = &order.candidate;
-                (c.recording, c.camera, c.phase) == (index, camera, phase)
-            };
-            while let Some(order) = orders.get(at).filter(of_scene) {
-                if let Some(record) = render(&scene, order, &settings.root) {
-                    output.write(&record).map_err(|source| BuildError::Write {
-                        path: settings.out.clone(),
-                        source,
-                    })?;
+/// Orders on their way to records.
+struct Writing<'a> {
+    orders: &'a [Order],
+    root: &'a std::path::Path,
+    judge: Option<&'a dyn Judge>,
+    /// How many are written already.
+    from: usize,
+}
+
+impl Writing<'_> {
+    fn write_all<R: Borrow<Recording>, E>(
+        &self,
+        mut load: impl FnMut(usize) -> Result<Option<R>, E>,
+        mut write: impl FnMut(&Order, crate::stkit::Record) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut at = self.from;
+        while let Some(next) = self.orders.get(at) {
+            let index = next.candidate.recording;
+            let Some(recording) = load(index as usize)? else { break };
+            let recording: &Recording = recording.borrow();
+            while let Some(next) = self.orders.get(at).filter(|order| order.candidate.recording == index) {
+                let (camera, phase) = (next.candidate.camera, next.candidate.phase);
+                let scene = GridScene::new(recording, usize::from(camera), phase);
+                let of_scene = |order: &&Order| {
+                    let c = &order.candidate;
+                    (c.recording, c.camera, c.phase) == (index, camera, phase)
+                };
+                while let Some(order) = self.orders.get(at).filter(of_scene) {
+                    if let Some(record) = render(&scene, order, self.root, self.judge) {
+                        write(order, record)?;
+                    }
+                    at += 1;
                 }
-                at += 1;
             }
-            progress(Progress::Writing(at, orders.len()));
         }
+        Ok(())
     }
-    Ok(())
 }

@@ -6,6 +6,7 @@ use nalgebra::Isometry3;
 
 use super::candidates::{Candidate, MIN_CLIP_STEPS, MIN_VISIBLE_SHARE, same_margin_deg, speed_kmh};
 use super::grid::{GridTrack, MAX_STEPS, STEP_S, angle_between_deg};
+use super::judge::{Judge, Judged};
 use super::scene::{GridScene, MAX_GAP_S, Mixer};
 use super::wordings::{Asked, answer, question};
 use crate::datasets::{Picture, pose_at};
@@ -35,7 +36,7 @@ pub(super) struct Order {
 }
 
 /// Writes the record of `order`, all of whose choices come from the candidate's priority.
-pub(super) fn render(scene: &GridScene<'_>, order: &Order, root: &Path) -> Option<Record> {
+pub(super) fn render(scene: &GridScene<'_>, order: &Order, root: &Path, judge: Option<&dyn Judge>) -> Option<Record> {
     let candidate = &order.candidate;
     let mut mixer = Mixer::new(&[candidate.priority, 1]);
     let mut tracks: Vec<&GridTrack> = Vec::with_capacity(2);
@@ -80,7 +81,9 @@ pub(super) fn render(scene: &GridScene<'_>, order: &Order, root: &Path) -> Optio
         margin_deg: found.margin_deg.map(|margin| rounded(margin, 1e6)),
         ratio: found.ratio.map(|ratio| rounded(ratio, 1e6)),
         visible_share: scene.camera.map(|_| rounded(visible.fold(1.0, f64::min), 1e4)),
-        relative_half_width: None,
+        relative_half_width: judge
+            .and_then(|judge| judge.judge(&Judged::new(scene, candidate)).ok().flatten())
+            .map(|share| rounded(share, 1e6)),
         splits: splits(scene, &asked, &timestamps, ego.as_deref()),
         provenance: Provenance {
             recording: scene.recording.name.clone(),
