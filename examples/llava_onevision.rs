@@ -7,10 +7,21 @@
 
 use std::error::Error;
 use std::path::Path;
+use std::process::ExitCode;
 
 use kinestream::vlm::llava_onevision::{Generation, Model, Place, Rgb};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("llava_onevision: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let (mut place, mut settings, mut words) = (Place::Auto, Generation::default(), Vec::new());
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
