@@ -38,7 +38,7 @@ lint: setup ## Check formatting and lints only
 bench: setup ## Run the benchmarks of docs/benchmarks.md (optimised build, several minutes)
 	@$(ENV) cargo bench --workspace
 
-parity: setup ## Compare LLaVA-OneVision in full size with transformers, layer by layer and in speed (pip, 6 GB of disk)
+parity: setup ## Compare LLaVA-OneVision in full size with transformers, layer by layer and in speed (pip, 8 GB of disk)
 	@scripts/parity.sh
 
 models: setup ## Train the default models anew in the simulator (PyTorch on the processor, MINUTES=80)

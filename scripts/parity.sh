@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Compares LLaVA-OneVision in its 0.5B size, with random weights, with transformers: every layer, then the times of both in
-# the same run. PyTorch goes into a venv of its own; the folder takes 4 GB, both in KINESTREAM_CACHE.
+# the same run. PyTorch goes into a venv of its own (6 GB), the folder takes 2 GB; both lie in KINESTREAM_CACHE.
 #
 #   scripts/parity.sh            both
 #   scripts/parity.sh layers     every layer only

@@ -10,7 +10,7 @@ use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, FloatDType, Tensor};
 use half::{bf16, f16};
 use kinestream::vlm::llava_onevision::{
-    Config, Generation, Grid, KvCache, Model, Network, Part, Picture, PictureTokens, Pixels, Place, Rgb, Turn,
+    Config, Generation, Grid, KvCache, Model, Network, Newline, Part, Picture, PictureTokens, Pixels, Place, Rgb, Turn,
     load_network, lora,
 };
 use safetensors::tensor::TensorView;
@@ -324,6 +324,60 @@ fn a_long_answer_outgrows_the_caches_first_room() {
     let whole = Tensor::cat(vec![x, network.language.embed(&tokens)], 0);
     let scratch = network.advance(whole, &mut KvCache::new()).unwrap();
     assert_close("the last logits", &last, &scratch, LOGITS);
+}
+
+#[test]
+fn newlines_stand_where_the_mode_wants_them() {
+    let (model, expected) = (model(), Expected::read());
+    let network = &model.network;
+    let frames: Vec<Tensor<2>> = expected
+        .pixels("video.pixels")
+        .iter()
+        .map(|x| network.frame_tokens(x))
+        .collect();
+    let width = model.config.text.hidden_size;
+    let tokens = |mode| values(network.video_tokens(frames.clone(), mode));
+    let bare = tokens(Newline::None);
+    let newline = tokens(Newline::OneToken)[bare.len()..].to_vec();
+    // 3 frames of 3 by 3 tokens.
+    for (mode, every, count) in [
+        (Newline::None, 27, 27),
+        (Newline::OneToken, 27, 28),
+        (Newline::Frame, 9, 30),
+        (Newline::Grid, 3, 36),
+    ] {
+        let found = tokens(mode);
+        assert_eq!(found.len(), count * width, "{mode:?}");
+        let mut wanted = Vec::new();
+        for part in bare.chunks(every * width) {
+            wanted.extend_from_slice(part);
+            if mode != Newline::None {
+                wanted.extend_from_slice(&newline);
+            }
+        }
+        assert_eq!(found, wanted, "{mode:?}");
+    }
+}
+
+#[test]
+fn adapters_go_into_the_vision_tower_when_asked() {
+    let mut network = model().network;
+    let settings = lora::LoraSettings {
+        vision: true,
+        targets: vec!["q_proj".into(), "fc1".into()],
+        ..Default::default()
+    };
+    assert_eq!(lora::attach(&mut network, &settings, 1).unwrap(), 2 + 2 + 2);
+    let nowhere = lora::LoraSettings {
+        targets: vec!["c_attn".into()],
+        ..Default::default()
+    };
+    assert!(
+        lora::attach(&mut network, &nowhere, 1)
+            .unwrap_err()
+            .to_string()
+            .contains("c_attn")
+    );
 }
 
 #[test]
