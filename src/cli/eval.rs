@@ -7,6 +7,7 @@ mod odometry;
 mod recorded;
 mod stkit;
 mod tracking;
+mod vlm;
 
 use clap::Subcommand;
 
@@ -26,6 +27,7 @@ enum What {
     Motion(motion::MotionArgs),
     Odometry(odometry::OdometryArgs),
     Stkit(stkit::StkitArgs),
+    Vlm(vlm::VlmArgs),
     Mot(tracking::MotArgs),
     Track(tracking::TrackArgs),
 }
@@ -39,6 +41,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         What::Motion(args) => motion::run_motion(args),
         What::Odometry(args) => odometry::run_odometry(args),
         What::Stkit(args) => stkit::run_stkit(args),
+        What::Vlm(args) => vlm::run_vlm(args),
         What::Mot(args) => tracking::run_mot(args),
         What::Track(args) => tracking::run_track(args),
     }

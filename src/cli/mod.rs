@@ -7,6 +7,7 @@ mod network;
 mod run;
 mod sim;
 mod stkit;
+mod train;
 mod watch;
 
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ enum Command {
     Ask(ask::Args),
     Sim(sim::Args),
     Eval(eval::Args),
+    Train(train::Args),
     Doctor(doctor::Args),
 }
 
@@ -57,6 +59,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Command::Ask(args) => return ask::run(args),
         Command::Sim(args) => sim::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Train(args) => train::run(args),
         Command::Doctor(args) => doctor::run(args),
     }?;
     Ok(ExitCode::SUCCESS)

@@ -5,3 +5,5 @@ pub mod live;
 pub mod llava_onevision;
 #[cfg(feature = "remote")]
 pub mod remote;
+#[cfg(feature = "burn")]
+pub mod tiny;

@@ -68,7 +68,7 @@ pub struct LiveArgs {
 
 /// First and last seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct SeedRange(u64, u64);
+pub(super) struct SeedRange(pub u64, pub u64);
 
 impl FromStr for SeedRange {
     type Err = String;

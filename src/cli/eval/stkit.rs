@@ -248,6 +248,11 @@ fn score_model(args: &StkitArgs, name: &ModelName, bar: &ProgressBar) -> anyhow:
 }
 
 fn table(scores: &Scores) -> Table {
+    comparison(&[("the STKit-Bench protocol on our data".to_owned(), scores)])
+}
+
+/// Named scores with the numbers of questions of the first one, beside what the paper publishes.
+pub(super) fn comparison(lines: &[(String, &Scores)]) -> Table {
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
     let header = [
@@ -262,30 +267,22 @@ fn table(scores: &Scores) -> Table {
         "average",
     ];
     table.set_header(header);
-    let mut row = vec!["the STKit-Bench protocol on our data".to_owned()];
-    row.extend(Task::ALL.iter().map(|task| {
-        let found = scores.tasks.iter().find(|scores| scores.task == *task);
-        found.map_or("–".to_owned(), |found| match found.error {
-            Some(error) if found.error_name().is_some() => {
-                let digits = if *task == Task::DirectionTimestamp { 2 } else { 1 };
-                format!("{:.1} ({error:.digits$})", found.accuracy)
-            }
-            _ => format!("{:.1}", found.accuracy),
-        })
-    }));
-    row.push(scores.average.map_or("–".to_owned(), |average| format!("{average:.1}")));
-    table.add_row(row);
-    let mut counts = vec!["questions".to_owned()];
-    counts.extend(Task::ALL.iter().map(|task| {
-        let found = scores.tasks.iter().find(|scores| scores.task == *task);
-        found.map_or(0, |found| found.n).to_string()
-    }));
-    counts.push(
-        scores
-            .parse_rate
-            .map_or("–".to_owned(), |rate| format!("{:.1} % read", 100.0 * rate)),
-    );
-    table.add_row(counts);
+    for (name, scores) in lines {
+        table.add_row(row(name, scores));
+    }
+    if let Some((_, scores)) = lines.first() {
+        let mut counts = vec!["questions".to_owned()];
+        counts.extend(Task::ALL.iter().map(|task| {
+            let found = scores.tasks.iter().find(|scores| scores.task == *task);
+            found.map_or(0, |found| found.n).to_string()
+        }));
+        counts.push(
+            scores
+                .parse_rate
+                .map_or("–".to_owned(), |rate| format!("{:.1} % read", 100.0 * rate)),
+        );
+        table.add_row(counts);
+    }
     for published in PUBLISHED {
         let mut row = vec![format!("{}, published, on STKit-Bench", published.model)];
         for (index, accuracy) in published.accuracy.iter().enumerate() {
@@ -301,4 +298,20 @@ fn table(scores: &Scores) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+fn row(name: &str, scores: &Scores) -> Vec<String> {
+    let mut row = vec![name.to_owned()];
+    row.extend(Task::ALL.iter().map(|task| {
+        let found = scores.tasks.iter().find(|scores| scores.task == *task);
+        found.map_or("–".to_owned(), |found| match found.error {
+            Some(error) if found.error_name().is_some() => {
+                let digits = if *task == Task::DirectionTimestamp { 2 } else { 1 };
+                format!("{:.1} ({error:.digits$})", found.accuracy)
+            }
+            _ => format!("{:.1}", found.accuracy),
+        })
+    }));
+    row.push(scores.average.map_or("–".to_owned(), |average| format!("{average:.1}")));
+    row
 }

@@ -390,6 +390,8 @@ fn answers(camera: &CameraConfig) -> Result<::gst::Element, BoolError> {
         .property_if_some("questions", camera.questions.as_deref().map(text))
         .property_if_some("window", camera.window_s)
         .property_if_some("stride", camera.stride_s)
+        .property_from_str("backend", camera.backend.as_str())
+        .property_if_some("weights", camera.weights.as_deref().map(text))
         .build()
 }
 

@@ -153,6 +153,27 @@ impl EgoMode {
     }
 }
 
+/// Who answers questions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AnswerBackend {
+    /// The settled trajectories.
+    #[default]
+    Geometry,
+    /// The small ST-VLM, the geometric answer beside its own.
+    Burn,
+}
+
+impl AnswerBackend {
+    /// The name in files and properties.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Geometry => "geometry",
+            Self::Burn => "burn",
+        }
+    }
+}
+
 /// One camera and what happens to its frames. What is not set is left to the elements' defaults.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -197,6 +218,11 @@ pub struct CameraConfig {
     pub priors: Option<PathBuf>,
     /// Standing questions.
     pub questions: Option<PathBuf>,
+    /// Who answers them.
+    #[serde(default)]
+    pub backend: AnswerBackend,
+    /// Weights of the small ST-VLM instead of the built-in ones.
+    pub weights: Option<PathBuf>,
     /// Record the picture with everything drawn into it: an .mp4 or .mkv file. Live, frames give way when the encoder is
     /// slower.
     pub record: Option<PathBuf>,

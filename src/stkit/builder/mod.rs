@@ -29,6 +29,7 @@ pub use memory::{Built, build_records, draw_records, share_out};
 use render::{Order, render};
 use scene::{GridScene, phases};
 pub use window::LabelWindow;
+pub use wordings::{Asked, answer as answer_in_words};
 use write::Output;
 
 /// What to build.

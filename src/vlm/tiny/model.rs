@@ -1,0 +1,69 @@
+//! The model with its weights, ready to be asked.
+
+use std::path::Path;
+
+use burn::module::Module;
+use burn::store::ModuleRecord;
+use burn::tensor::{Bytes, Device};
+use thiserror::Error;
+
+use super::batch::{Asked, input, pictures};
+use super::clip::Clip;
+use super::findings::Findings;
+use super::network::{Network, SPAN_OUTPUTS, STEP_OUTPUTS};
+use super::tokens::own_axis_rad;
+
+/// Why there is no model.
+#[derive(Debug, Error)]
+#[error("the small model's weights cannot be used: {0}")]
+pub struct WeightsError(String);
+
+/// The small ST-VLM.
+#[derive(Debug)]
+pub struct TinyVlm {
+    network: Network,
+    device: Device,
+}
+
+impl TinyVlm {
+    /// With weights from a file that training left.
+    pub fn load(path: &Path) -> Result<Self, WeightsError> {
+        let bytes = std::fs::read(path).map_err(|error| WeightsError(format!("{}: {error}", path.display())))?;
+        Self::from_bytes(bytes).map_err(|error| WeightsError(format!("{}: {}", path.display(), error.0)))
+    }
+
+    /// With weights from memory.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, WeightsError> {
+        let device = Device::flex();
+        let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes));
+        let record = record.map_err(|error| WeightsError(error.to_string()))?.cast_to_module_dtype();
+        let network = Network::new(&device).try_load_record(record);
+        let network = network.map_err(|error| WeightsError(error.to_string()))?;
+        Ok(Self { network, device })
+    }
+
+    /// What it finds about each row (index of the object, start and end in seconds) of a clip.
+    pub fn find(&self, clip: &Clip, rows: &[(usize, (f64, f64))], with_states: bool) -> Vec<Findings> {
+        if rows.is_empty() || clip.times_s.is_empty() {
+            return Vec::new();
+        }
+        let asked = [Asked { clip, rows, with_states }];
+        let seen = pictures(&asked, &self.device).map(|pictures| self.network.see(pictures));
+        let output = self.network.answer(input(&asked, &self.device), seen);
+        let [_, times, _] = output.steps.dims();
+        let span = output.span.into_data().convert::<f32>();
+        let steps = output.steps.into_data().convert::<f32>();
+        let (Ok(span), Ok(steps)) = (span.as_slice::<f32>(), steps.as_slice::<f32>()) else {
+            return Vec::new();
+        };
+        rows.iter()
+            .zip(span.chunks_exact(SPAN_OUTPUTS).zip(steps.chunks_exact(times * STEP_OUTPUTS)))
+            .map(|((object, span_s), (span, steps))| {
+                let own = clip.objects.get(*object).map_or(0.0, |object| {
+                    own_axis_rad(clip, object, *span_s, with_states)
+                });
+                Findings::new(clip, *span_s, own, span, steps)
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,114 @@
+//! Small pictures: shrunk to what the model sees, with the boxes drawn in.
+
+use super::clip::{VIEW_CHANNELS, VIEW_HEIGHT, VIEW_WIDTH};
+use crate::detection::BoundingBox;
+
+/// Shrinks a packed RGB picture by averaging over areas, to `VIEW_WIDTH · VIEW_HEIGHT · 3` bytes. A smaller picture is
+/// stretched. `None` when `rgb` does not hold `width · height` pixels, or none.
+pub fn shrink(rgb: &[u8], width: usize, height: usize) -> Option<Vec<u8>> {
+    if width == 0 || height == 0 || rgb.len() < width * height * 3 {
+        return None;
+    }
+    let spans = |size: usize, cells: usize| -> Vec<(usize, usize)> {
+        (0..cells)
+            .map(|cell| {
+                let from = cell * size / cells;
+                (from, ((cell + 1) * size).div_ceil(cells).clamp(from + 1, size))
+            })
+            .collect()
+    };
+    let (across, down) = (spans(width, VIEW_WIDTH), spans(height, VIEW_HEIGHT));
+    let mut out = Vec::with_capacity(VIEW_WIDTH * VIEW_HEIGHT * 3);
+    for &(top, bottom) in &down {
+        for &(left, right) in &across {
+            let mut sums = [0u32; 3];
+            for row in top..bottom {
+                let pixels = &rgb[(row * width + left) * 3..(row * width + right) * 3];
+                for pixel in pixels.chunks_exact(3) {
+                    for (sum, value) in sums.iter_mut().zip(pixel) {
+                        *sum += u32::from(*value);
+                    }
+                }
+            }
+            let count = ((bottom - top) * (right - left)) as u32;
+            out.extend(sums.map(|sum| ((sum + count / 2) / count) as u8));
+        }
+    }
+    Some(out)
+}
+
+/// The brightness of each pixel of a shrunk picture (ITU-R BT.601).
+pub fn brightness(rgb: &[u8]) -> Vec<u8> {
+    rgb.chunks_exact(3)
+        .map(|pixel| {
+            let weighted = 77 * u32::from(pixel[0]) + 150 * u32::from(pixel[1]) + 29 * u32::from(pixel[2]);
+            (weighted >> 8) as u8
+        })
+        .collect()
+}
+
+/// A view's pixels: colours with the brightness `before` beside them (that of the colours themselves without it).
+pub fn with_brightness(rgb: &[u8], before: Option<&[u8]>) -> Vec<u8> {
+    let own;
+    let before = match before {
+        Some(before) if before.len() * 3 == rgb.len() => before,
+        _ => {
+            own = brightness(rgb);
+            &own
+        }
+    };
+    let mut out = Vec::with_capacity(before.len() * VIEW_CHANNELS);
+    for (pixel, before) in rgb.chunks_exact(3).zip(before) {
+        out.extend_from_slice(pixel);
+        out.push(*before);
+    }
+    out
+}
+
+/// Draws a box, given as shares of the picture, one pixel wide.
+pub fn draw_box(pixels: &mut [u8], bbox: &BoundingBox, color: [u8; 3]) {
+    if !bbox.is_valid() {
+        return;
+    }
+    let place = |share: f32, size: usize| ((share * size as f32).floor().max(0.0) as usize).min(size - 1);
+    let (left, right) = (place(bbox.x0, VIEW_WIDTH), place(bbox.x1, VIEW_WIDTH));
+    let (top, bottom) = (place(bbox.y0, VIEW_HEIGHT), place(bbox.y1, VIEW_HEIGHT));
+    let mut dot = |x: usize, y: usize| {
+        let at = (y * VIEW_WIDTH + x) * VIEW_CHANNELS;
+        if let Some(pixel) = pixels.get_mut(at..at + 3) {
+            pixel.copy_from_slice(&color);
+        }
+    };
+    for x in left..=right {
+        dot(x, top);
+        dot(x, bottom);
+    }
+    for y in top..=bottom {
+        dot(left, y);
+        dot(right, y);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_plain_picture_stays_plain_and_an_edge_stays_in_place() {
+        let plain = shrink(&[90; 33 * 21 * 3], 33, 21).unwrap();
+        assert!(plain.len() == VIEW_WIDTH * VIEW_HEIGHT * 3 && plain.iter().all(|value| *value == 90));
+        let half: Vec<u8> = (0..384 * 640).flat_map(|at| [if at % 640 < 320 { 0 } else { 255 }; 3]).collect();
+        let half = shrink(&half, 640, 384).unwrap();
+        assert_eq!((half[63 * 3], half[64 * 3]), (0, 255));
+        assert!(shrink(&[0; 10], 4, 4).is_none());
+    }
+
+    #[test]
+    fn boxes_are_drawn_within_the_picture() {
+        let mut pixels = vec![0; VIEW_WIDTH * VIEW_HEIGHT * VIEW_CHANNELS];
+        draw_box(&mut pixels, &BoundingBox::new(-0.5, 0.5, 0.25, 2.0), [255, 0, 0]);
+        let at = |x: usize, y: usize| pixels[(y * VIEW_WIDTH + x) * VIEW_CHANNELS];
+        assert_eq!((at(0, 40), at(32, 60), at(16, 79), at(16, 60), at(40, 40)), (255, 255, 255, 0, 0));
+    }
+}
