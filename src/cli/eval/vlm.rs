@@ -32,9 +32,9 @@ pub struct VlmArgs {
     /// Field of view instead of the scenes' own, degrees: a camera that no training saw.
     #[arg(long, value_name = "DEGREES")]
     fov: Option<f64>,
-    /// Weights, as `kinestream train` leaves them.
+    /// Weights, as `kinestream train` leaves them, instead of those built in.
     #[arg(long, value_name = "FILE")]
-    weights: PathBuf,
+    weights: Option<PathBuf>,
     /// Decides which questions are asked.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -45,7 +45,10 @@ pub struct VlmArgs {
 
 /// Runs `eval vlm`.
 pub fn run_vlm(args: VlmArgs) -> anyhow::Result<()> {
-    let model = TinyVlm::load(&args.weights)?;
+    let model = match &args.weights {
+        Some(path) => TinyVlm::load(path)?,
+        None => TinyVlm::builtin()?,
+    };
     let SeedRange(first_seed, last_seed) = args.seeds;
     let settings = Settings {
         scenes: args.scene,

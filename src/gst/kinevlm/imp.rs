@@ -19,6 +19,11 @@ use crate::motion::SharedTrajectories;
 use crate::results::Stage;
 use crate::stkit::{Answer, StandingQuestions};
 use crate::vlm::live::{Answerer, Backend, Due, Geometry, Moment, Windows};
+#[cfg(feature = "burn")]
+use crate::{
+    gst::picture::MappedFrame,
+    vlm::tiny::{Observations, SharedObservations, TinyBackend, TinyVlm, Wanted},
+};
 
 /// How long the end of the stream waits for answers of a live source, and to asks.
 const END_PATIENCE: Duration = Duration::from_secs(2);
@@ -41,6 +46,7 @@ struct Settings {
     window_s: f64,
     stride_s: f64,
     backend: KineVlmBackend,
+    weights: Option<String>,
 }
 
 impl Default for Settings {
@@ -51,6 +57,7 @@ impl Default for Settings {
             window_s: 10.0,
             stride_s: 1.0,
             backend: KineVlmBackend::default(),
+            weights: None,
         }
     }
 }
@@ -72,6 +79,9 @@ struct Running {
     last_frame: Option<Instant>,
     /// The streaming thread waits for answers, and takes them itself.
     awaited: bool,
+    /// What the stream has shown, for a model that sees.
+    #[cfg(feature = "burn")]
+    observations: Option<SharedObservations>,
 }
 
 /// Instance of `kinevlm`.
@@ -139,6 +149,11 @@ impl ObjectImpl for KineVlm {
                     .blurb("Who answers")
                     .mutable_ready()
                     .build(),
+                glib::ParamSpecString::builder("weights")
+                    .nick("Weights")
+                    .blurb("Weights of the small ST-VLM for backend=burn, as `kinestream train` leaves them (unset: those built in)")
+                    .mutable_ready()
+                    .build(),
                 counter(
                     "asked",
                     "Asked",
@@ -178,6 +193,7 @@ impl ObjectImpl for KineVlm {
             "window" => settings.window_s = value.get().unwrap_or(settings.window_s),
             "stride" => settings.stride_s = value.get().unwrap_or(settings.stride_s),
             "backend" => settings.backend = value.get().unwrap_or_default(),
+            "weights" => settings.weights = value.get().unwrap_or_default(),
             _ => return,
         }
         let mut slot = locked(&self.running);
@@ -205,6 +221,7 @@ impl ObjectImpl for KineVlm {
             "window" => locked(&self.settings).window_s.to_value(),
             "stride" => locked(&self.settings).stride_s.to_value(),
             "backend" => locked(&self.settings).backend.to_value(),
+            "weights" => locked(&self.settings).weights.to_value(),
             "asked" => counters().asked.to_value(),
             "answered" => counters().answered.to_value(),
             "given-up" => (counters().dropped + self.pad_dropped.load(Ordering::Relaxed)).to_value(),
@@ -296,8 +313,21 @@ impl BaseTransformImpl for KineVlm {
             .map_err(|error| ::gst::error_msg!(::gst::ResourceError::Settings, ("{error}")))?;
         let mut windows = Windows::new(settings.window_s, settings.stride_s);
         windows.set_questions(questions);
+        #[cfg(feature = "burn")]
+        let mut observations = None;
         let backend: Box<dyn Backend> = match settings.backend {
             KineVlmBackend::Geometry => Box::new(Geometry),
+            #[cfg(feature = "burn")]
+            KineVlmBackend::Burn => {
+                let model = match settings.weights.as_deref().filter(|path| !path.is_empty()) {
+                    Some(path) => TinyVlm::load(Path::new(path)),
+                    None => TinyVlm::builtin(),
+                };
+                let model =
+                    model.map_err(|error| ::gst::error_msg!(::gst::ResourceError::Settings, ("{error}")))?;
+                let shared = observations.insert(SharedObservations::default());
+                Box::new(TinyBackend::new(Arc::new(model), Arc::clone(shared)))
+            }
         };
         let weak = self.obj().downgrade();
         let deliver = Box::new(move |answer: &Arc<Answer>| {
@@ -315,6 +345,8 @@ impl BaseTransformImpl for KineVlm {
             settle_lag_s: None,
             last_frame: None,
             awaited: false,
+            #[cfg(feature = "burn")]
+            observations,
         });
         Ok(())
     }
@@ -363,6 +395,10 @@ impl BaseTransformImpl for KineVlm {
         let time = frame.time();
         self.newest_ns.store(time.pts_ns, Ordering::Relaxed);
         let trajectories = frame.results.trajectories.clone();
+        #[cfg(feature = "burn")]
+        if let Err(error) = self.look(buffer, &frame) {
+            ::gst::warning!(CAT, imp = self, "a picture could not be looked at: {error}");
+        }
         let (answerer, due) = self
             .advance(time.seconds(), frame.new_scene, trajectories)
             .ok_or(::gst::FlowError::Flushing)?;
@@ -381,6 +417,32 @@ impl KineVlm {
         locked(&self.running)
             .as_ref()
             .map(|running| Arc::clone(&running.answerer))
+    }
+
+    /// Keeps a small picture of the frame, where the model will want one.
+    #[cfg(feature = "burn")]
+    fn look(
+        &self,
+        buffer: &::gst::BufferRef,
+        frame: &in_place::Frame,
+    ) -> Result<(), crate::gst::picture::FrameError> {
+        let observations = match locked(&self.running).as_ref() {
+            Some(running) => running.observations.clone(),
+            None => None,
+        };
+        let Some(observations) = observations else { return Ok(()) };
+        let mut observations: MutexGuard<'_, Observations> = locked(&observations);
+        if frame.new_scene {
+            observations.clear();
+        }
+        let time_s = frame.time().seconds();
+        let wanted = observations.wanted(time_s);
+        if wanted == Wanted::Nothing {
+            return Ok(());
+        }
+        let mapped = MappedFrame::map(buffer, &frame.info)?;
+        observations.take(wanted, time_s, &mapped.picture()?, &frame.results);
+        Ok(())
     }
 
     /// Takes a frame's time and trajectories; returns what is due. `None`: the element is stopping.

@@ -8,6 +8,9 @@
 //! buffer with the JSON of the wire's `Answer`. Message and signal come from the answering thread. While no frames come,
 //! and at the end of the stream, answers that no frame carries go downstream in an event ([`crate::gst::events::Answers`]).
 //!
+//! With `backend=burn` the small ST-VLM answers, from a small picture with its boxes every half second and the states of
+//! each object; the geometric answer stands beside each of its own.
+//!
 //! A live source is never held up: a standing question that has not been begun gives way to its newer window. A file waits
 //! at the end of each window until its questions are answered, so every window is, whatever the speed.
 //!
@@ -33,6 +36,10 @@ pub enum KineVlmBackend {
     #[default]
     #[enum_value(name = "From the settled trajectories, exact given the states", nick = "geometry")]
     Geometry = 0,
+    /// The small ST-VLM.
+    #[cfg(feature = "burn")]
+    #[enum_value(name = "The small ST-VLM, from frames, boxes and states", nick = "burn")]
+    Burn = 1,
 }
 
 glib::wrapper! {

@@ -92,6 +92,19 @@ impl Findings {
         best.map(|(from_s, to_s, _)| (from_s, to_s))
     }
 
+    /// How likely the steps of that run are toward `hour`, on average.
+    pub fn run_confidence(&self, hour: u8) -> f64 {
+        let Some((start_s, end_s)) = self.run_toward(hour) else { return 0.0 };
+        let class = usize::from(hour) - 1;
+        let inside: Vec<f64> = self
+            .hours
+            .iter()
+            .filter(|(time_s, _)| *time_s > start_s && *time_s <= end_s + 0.02)
+            .map(|(_, hours)| f64::from(hours[class]))
+            .collect();
+        inside.iter().sum::<f64>() / inside.len().max(1) as f64
+    }
+
     /// The probability that this object was faster over its time than `other` over the same.
     pub fn faster_than(&self, other: &Self) -> f64 {
         let apart = (self.speed_mps / other.speed_mps).ln();

@@ -4,11 +4,15 @@
 pub mod batch;
 pub mod clip;
 mod findings;
+mod live;
 mod model;
 pub mod network;
+mod observations;
 pub mod tokens;
 pub mod training;
 pub mod views;
 
 pub use findings::Findings;
-pub use model::{TinyVlm, WeightsError};
+pub use live::TinyBackend;
+pub use model::{TinyVlm, WeightsError, packed};
+pub use observations::{NOTE_STEP_S, Note, Observations, SharedObservations, Wanted, notes_between};

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use burn::module::Module;
+use burn::module::{Module, ModuleMapper, Param};
 use burn::store::ModuleRecord;
-use burn::tensor::{Bytes, Device};
+use burn::tensor::{Bytes, Device, FloatDType, Tensor};
 use thiserror::Error;
 
 use super::batch::{Asked, input, pictures};
@@ -18,6 +18,24 @@ use super::tokens::own_axis_rad;
 #[error("the small model's weights cannot be used: {0}")]
 pub struct WeightsError(String);
 
+/// The weights that the library carries, 16-bit floats.
+static BUILTIN: &[u8] = include_bytes!("../../../models/kinestream-tiny-vlm.bpk");
+
+/// Rounds every weight to 16 bits.
+struct Halving;
+
+impl ModuleMapper for Halving {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|tensor| tensor.cast(FloatDType::F16))
+    }
+}
+
+/// A network's weights as a file's bytes, 16-bit floats.
+pub fn packed(network: Network) -> Result<Vec<u8>, WeightsError> {
+    let bytes = network.map(&mut Halving).into_record().into_bytes();
+    bytes.map(|bytes| bytes.to_vec()).map_err(|error| WeightsError(error.to_string()))
+}
+
 /// The small ST-VLM.
 #[derive(Debug)]
 pub struct TinyVlm {
@@ -30,6 +48,11 @@ impl TinyVlm {
     pub fn load(path: &Path) -> Result<Self, WeightsError> {
         let bytes = std::fs::read(path).map_err(|error| WeightsError(format!("{}: {error}", path.display())))?;
         Self::from_bytes(bytes).map_err(|error| WeightsError(format!("{}: {}", path.display(), error.0)))
+    }
+
+    /// With the weights that the library carries.
+    pub fn builtin() -> Result<Self, WeightsError> {
+        Self::from_bytes(BUILTIN.to_vec())
     }
 
     /// With weights from memory.

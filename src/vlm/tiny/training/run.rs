@@ -22,6 +22,7 @@ use super::worlds::Timeline;
 use crate::sim::WorldError;
 use crate::vlm::tiny::batch::{Asked, input, pictures};
 use crate::vlm::tiny::network::Network;
+use crate::vlm::tiny::packed;
 
 /// Keeps the draws of the steps apart from those of the worlds.
 const STREAM: u128 = 0x0073_7465_7073;
@@ -209,7 +210,8 @@ pub fn train(settings: &TrainSettings, mut told: impl FnMut(&LogLine)) -> Result
     }
     let network = run.network.valid();
     let path = settings.out.join("model.bpk");
-    network.clone().save_file(&path).map_err(|error| file_error(&path, error))?;
+    let bytes = packed(network.clone()).map_err(|error| file_error(&path, error))?;
+    fs::write(&path, bytes).map_err(|error| file_error(&path, error))?;
     Ok(network)
 }
 

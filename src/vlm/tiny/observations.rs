@@ -1,0 +1,191 @@
+//! What the stream has shown lately, as the model will want to see it: a small picture with its boxes every half second.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nalgebra::Vector3;
+
+use super::clip::{ClipCamera, VIEW_STEP_S};
+use super::views::{brightness, shrink_picture};
+use crate::detection::BoundingBox;
+use crate::frame::Picture;
+use crate::results::FrameResults;
+use crate::tracking::TrackStatus;
+
+/// Time from one note to the next, seconds.
+pub const NOTE_STEP_S: f64 = 0.5;
+/// Notes that are kept: a little over a minute.
+const MOST_NOTES: usize = 130;
+/// Longer without a frame, and notes are as far apart as frames are.
+const LATEST_BEFORE_S: f64 = 0.25;
+
+/// One look at the stream.
+#[derive(Clone, Debug)]
+pub struct Note {
+    /// Counts up from the first note.
+    pub number: u64,
+    /// Stream time, seconds.
+    pub time_s: f64,
+    /// The camera; `None` when nothing before tells it.
+    pub camera: Option<ClipCamera>,
+    /// Heading of the optical axis in the world, radians counter-clockwise from x.
+    pub camera_yaw_rad: Option<f64>,
+    /// Tracks that are seen: identity, and box as shares of the picture.
+    pub boxes: Vec<(u64, BoundingBox)>,
+    /// Small picture, `VIEW_WIDTH · VIEW_HEIGHT · 3` bytes.
+    pub rgb: Arc<Vec<u8>>,
+    /// Brightness a moment before.
+    pub before: Option<Arc<Vec<u8>>>,
+}
+
+/// The notes of the last minute.
+#[derive(Debug, Default)]
+pub struct Observations {
+    notes: VecDeque<Note>,
+    next: u64,
+    /// Brightness of a frame right before the next note, with its time.
+    before: Option<(f64, Arc<Vec<u8>>)>,
+}
+
+/// Written by the streaming thread, read by the answering one.
+pub type SharedObservations = Arc<Mutex<Observations>>;
+
+/// What a frame is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Nothing.
+    Nothing,
+    /// Its brightness, as the moment before a note.
+    Before,
+    /// A note.
+    Note,
+}
+
+impl Observations {
+    /// Forgets all: another stream, or another scene.
+    pub fn clear(&mut self) {
+        self.notes.clear();
+        self.before = None;
+    }
+
+    /// What the frame at `time_s` is wanted for.
+    pub fn wanted(&self, time_s: f64) -> Wanted {
+        let Some(last) = self.notes.back() else { return Wanted::Note };
+        let since_s = time_s - last.time_s;
+        if since_s < 0.0 || since_s >= NOTE_STEP_S - 1e-3 {
+            Wanted::Note
+        } else if since_s >= NOTE_STEP_S - VIEW_STEP_S - 0.02 && self.before.is_none() {
+            Wanted::Before
+        } else {
+            Wanted::Nothing
+        }
+    }
+
+    /// Takes the frame's picture, and for a note its tracks, for what it is [wanted](Self::wanted) for.
+    pub fn take(&mut self, wanted: Wanted, time_s: f64, picture: &Picture<'_>, results: &FrameResults) {
+        match wanted {
+            Wanted::Nothing => {}
+            Wanted::Before => self.before = Some((time_s, Arc::new(brightness(&shrink_picture(picture))))),
+            Wanted::Note => {
+                if self.notes.back().is_some_and(|last| time_s < last.time_s) {
+                    self.clear();
+                }
+                let before = self.before.take();
+                let before = before.filter(|(before_s, _)| time_s - before_s <= LATEST_BEFORE_S);
+                self.notes.push_back(Note {
+                    number: self.next,
+                    time_s,
+                    camera: camera_of(results),
+                    camera_yaw_rad: results.view.as_ref().map(|view| {
+                        let forward = view.world_from_camera.rotation * Vector3::z();
+                        forward.y.atan2(forward.x)
+                    }),
+                    boxes: boxes_of(results),
+                    rgb: Arc::new(shrink_picture(picture)),
+                    before: before.map(|(_, before)| before),
+                });
+                self.next += 1;
+                while self.notes.len() > MOST_NOTES {
+                    self.notes.pop_front();
+                }
+            }
+        }
+    }
+
+    /// The notes from `start_s` to `end_s`, and one step beyond each way.
+    pub fn between(&self, start_s: f64, end_s: f64) -> Vec<Note> {
+        let reach_s = 0.6 * NOTE_STEP_S;
+        let inside = |note: &&Note| (start_s - reach_s..=end_s + reach_s).contains(&note.time_s);
+        self.notes.iter().filter(inside).cloned().collect()
+    }
+}
+
+/// The notes of `shared` from `start_s` to `end_s`.
+pub fn notes_between(shared: &SharedObservations, start_s: f64, end_s: f64) -> Vec<Note> {
+    let observations = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    observations.between(start_s, end_s)
+}
+
+fn boxes_of(results: &FrameResults) -> Vec<(u64, BoundingBox)> {
+    let (width, height) = (results.width.max(1) as f32, results.height.max(1) as f32);
+    let seen = results.tracks.iter().filter(|track| track.status == TrackStatus::Tracked);
+    seen.map(|track| {
+        let bbox = &track.bbox;
+        let share = BoundingBox::new(bbox.x0 / width, bbox.y0 / height, bbox.x1 / width, bbox.y1 / height);
+        (track.id, share.clipped(1.0, 1.0))
+    })
+    .collect()
+}
+
+fn camera_of(results: &FrameResults) -> Option<ClipCamera> {
+    let intrinsics = &results.view.as_ref()?.camera.intrinsics;
+    let (width, height) = (f64::from(intrinsics.width), f64::from(intrinsics.height));
+    Some(ClipCamera {
+        fx: intrinsics.fx / width,
+        fy: intrinsics.fy / height,
+        cx: intrinsics.cx / width,
+        cy: intrinsics.cy / height,
+        aspect: width / height,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::frame::{FrameTime, PixelFormat};
+
+    #[test]
+    fn a_note_every_half_second_with_the_moment_before() {
+        let rgb = vec![100u8; 64 * 40 * 3];
+        let picture = Picture::packed(PixelFormat::Rgb, 64, 40, &rgb).unwrap();
+        let mut observations = Observations::default();
+        for frame in 0..=100u32 {
+            let time_s = f64::from(frame) * 0.04;
+            let results = FrameResults::new(FrameTime::from_pts_ns((time_s * 1e9) as u64), 64, 40);
+            let wanted = observations.wanted(time_s);
+            observations.take(wanted, time_s, &picture, &results);
+        }
+        let notes = observations.between(0.0, 4.0);
+        assert_eq!(notes.len(), 8);
+        assert!(notes[0].before.is_none() && notes[1..].iter().all(|note| note.before.is_some()));
+        assert!(notes.windows(2).all(|pair| pair[1].time_s - pair[0].time_s >= 0.499));
+        // Time that goes back begins anew.
+        let results = FrameResults::new(FrameTime::from_pts_ns(0), 64, 40);
+        observations.take(observations.wanted(0.0), 0.0, &picture, &results);
+        assert_eq!(observations.between(0.0, 10.0).len(), 1);
+    }
+
+    #[test]
+    fn old_notes_go() {
+        let rgb = vec![0u8; 12];
+        let picture = Picture::packed(PixelFormat::Rgb, 2, 2, &rgb).unwrap();
+        let mut observations = Observations::default();
+        for second in 0..200u32 {
+            let time_s = f64::from(second);
+            let results = FrameResults::new(FrameTime::from_pts_ns(u64::from(second) * 1_000_000_000), 2, 2);
+            observations.take(Wanted::Note, time_s, &picture, &results);
+        }
+        assert_eq!(observations.between(0.0, 1e9).len(), MOST_NOTES);
+    }
+}
