@@ -6,6 +6,8 @@ mod losses;
 mod noise;
 mod pool;
 mod run;
+#[cfg(test)]
+mod tests;
 mod worlds;
 
 pub use config::TrainSettings;
