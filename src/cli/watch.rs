@@ -229,6 +229,9 @@ fn describe(text: &mut String, site: &str, name: &str, camera: &Camera) -> std::
             " (not reliable)"
         };
         writeln!(text, "  {}: {}{doubt}", answer.question_id, answer.text)?;
+        if let Some(geometry) = &answer.geometry {
+            writeln!(text, "      by geometry: {}", geometry.text)?;
+        }
     }
     writeln!(text)
 }

@@ -14,7 +14,7 @@ use crate::detection::BoundingBox;
 use crate::sim::render::Renderer;
 use crate::sim::{ActorClass, Scene, World, WorldError, WorldSettings};
 use crate::stkit::benchmark::{BoxesOnly, Constant, Geometry, Model, QuestionOnly, Scorer, Scores};
-use crate::stkit::builder::{Asked, answer_in_words, records};
+use crate::stkit::builder::{Asked, answer_in_words, build_records};
 use crate::stkit::{COLORS, Label, Question, Record, RecordObject, Span, Task, TrackId, parse_question};
 use crate::vlm::tiny::clip::{Clip, ClipCamera, ClipObject, State, VIEW_STEP_S, View};
 use crate::vlm::tiny::training::engine_states;
@@ -109,7 +109,8 @@ pub fn evaluate(
         by_name.insert(recording.name.clone(), (recordings.len(), pictures));
         recordings.push(recording);
     }
-    let (records, _) = records(&recordings, settings.per_task, settings.seed);
+    let built = build_records(&recordings, settings.per_task, settings.seed);
+    let records: Vec<Record> = built.records.into_iter().map(|(_, record)| record).collect();
     let mut lines = Vec::new();
     let (mut constant, mut question_only) = (Constant::default(), QuestionOnly::default());
     for record in &records {
