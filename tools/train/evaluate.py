@@ -243,7 +243,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=100_000)
     parser.add_argument("--seeds", type=int, default=60, help="worlds a scene")
     parser.add_argument("--per-seed", type=int, default=3)
-    parser.add_argument("--confidence", type=float, default=0.25)
+    parser.add_argument("--confidence", type=float, default=0.1, help="the least that the engine gives its tracker")
     parser.add_argument("--only", choices=["detector", "depth"])
     parser.add_argument("--yardstick", type=Path, help="yolox_nano.onnx, to compare the speed with")
     parser.add_argument("--out", type=Path, help="where to write the scores as JSON")
