@@ -12,6 +12,8 @@ use crate::sim::environment::Imaging;
 const STILL_PX: f32 = 0.8;
 /// Most samples along a movement.
 const MAX_TAPS: usize = 8;
+/// Samples farther apart would show as copies, pixels: longer movements are blurred as if they were shorter.
+const TAP_PX: f32 = 4.0;
 /// Side of the squares that share one movement of the camera, pixels.
 pub(super) const TILE: usize = 16;
 
@@ -61,19 +63,42 @@ impl Developer {
         if motion.iter().all(|motion| motion[0].hypot(motion[1]) < STILL_PX) {
             return;
         }
-        let whole = [0, 0, lens.width, lens.height];
-        self.keep(lens, planes, whole);
+        for (kept, plane) in self.scratch.iter_mut().zip(planes.iter_mut()) {
+            kept.resize(plane.len(), 0.0);
+            std::mem::swap(kept, plane);
+        }
         let tiles = lens.width.div_ceil(TILE);
         for (index, motion) in motion.iter().enumerate() {
             let path = Path::new(*motion, lens.width);
+            let (x0, y0) = (index % tiles * TILE, index / tiles * TILE);
+            let (x1, y1) = ((x0 + TILE).min(lens.width), (y0 + TILE).min(lens.height));
             if path.taps < 2 {
+                for (plane, kept) in planes.iter_mut().zip(&self.scratch) {
+                    for row in y0..y1 {
+                        let run = row * lens.width + x0..row * lens.width + x1;
+                        plane[run.clone()].copy_from_slice(&kept[run]);
+                    }
+                }
                 continue;
             }
-            let (x0, y0) = (index % tiles * TILE, index / tiles * TILE);
-            for y in y0..(y0 + TILE).min(lens.height) {
-                for x in x0..(x0 + TILE).min(lens.width) {
-                    if instance[y * lens.width + x] == 0 {
+            if path.stays_in_static(lens, instance, [x0, y0, x1, y1]) {
+                for (plane, kept) in planes.iter_mut().zip(&self.scratch) {
+                    for row in y0..y1 {
+                        let first = row * lens.width + x0;
+                        path.mean_of_run(kept, first, &mut plane[first..first + (x1 - x0)]);
+                    }
+                }
+                continue;
+            }
+            for y in y0..y1 {
+                for x in x0..x1 {
+                    let own = y * lens.width + x;
+                    if instance[own] == 0 {
                         self.gather(lens, x, y, &path, |at| instance[at] == 0, planes);
+                    } else {
+                        for (plane, kept) in planes.iter_mut().zip(&self.scratch) {
+                            plane[own] = kept[own];
+                        }
                     }
                 }
             }
@@ -228,7 +253,9 @@ struct Path {
 
 impl Path {
     fn new(motion: [f32; 2], width: usize) -> Self {
-        let length = motion[0].hypot(motion[1]);
+        let whole = motion[0].hypot(motion[1]);
+        let length = whole.min(TAP_PX * MAX_TAPS as f32);
+        let motion = motion.map(|motion| motion * (length / whole.max(STILL_PX)));
         let taps = if length < STILL_PX || !length.is_finite() {
             0
         } else {
@@ -248,5 +275,31 @@ impl Path {
             path.reach[1] = path.reach[1].max(y.unsigned_abs());
         }
         path
+    }
+    /// Whether a movement from anywhere in a tile (x0, y0, x1, y1) stays inside the picture and meets nothing that moves.
+    fn stays_in_static(&self, lens: &Lens, instance: &[u16], [x0, y0, x1, y1]: [usize; 4]) -> bool {
+        let [dx, dy] = self.reach;
+        if x0 < dx || y0 < dy || x1 + dx > lens.width || y1 + dy > lens.height {
+            return false;
+        }
+        (y0 - dy..y1 + dy).all(|row| {
+            let run = row * lens.width + x0 - dx..row * lens.width + x1 + dx;
+            instance[run].iter().all(|id| *id == 0)
+        })
+    }
+
+    /// The means over the movements centred on the pixels from `first` on, all of which count.
+    fn mean_of_run(&self, from: &[f32], first: usize, out: &mut [f32]) {
+        let mut sums = [0.0f32; TILE];
+        let sums = &mut sums[..out.len()];
+        for offset in &self.offsets[..self.taps] {
+            let start = first.wrapping_add_signed(*offset);
+            for (sum, value) in sums.iter_mut().zip(&from[start..]) {
+                *sum += value;
+            }
+        }
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = *sum * self.share;
+        }
     }
 }

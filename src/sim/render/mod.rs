@@ -35,6 +35,8 @@ use crate::detection::BoundingBox;
 
 /// Shadows of bodies farther than this are not drawn, metres.
 const SHADOW_REACH_M: f32 = 90.0;
+/// An actor's movement is the mean over about so many pixels.
+const MEAN_OF: f32 = 256.0;
 /// The sky, in the plane of surfaces; the ground follows it.
 const SKY: u32 = 0;
 const GROUND: u32 = 1;
@@ -90,11 +92,19 @@ struct Buffers {
     shadow: Vec<u8>,
 }
 
-/// What stands still, as seen from one pose.
+/// What stands still, found and shaded, as seen from one pose.
 struct StaticLayer {
-    world_from_camera: Isometry3<f64>,
     buffers: Buffers,
     planes: Planes,
+}
+
+/// What the surfaces were last found for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Seen {
+    /// One picture: nothing of it is kept.
+    Once(Isometry3<f64>),
+    /// A camera that stands still: the layer holds for it.
+    Kept(Isometry3<f64>),
 }
 
 /// A mesh of a rigid actor, and the brake lights it was made with.
@@ -122,6 +132,7 @@ pub struct Renderer {
     /// Index of the sighting that each surface of an actor belongs to.
     owners: Vec<u32>,
     layer: Option<StaticLayer>,
+    seen: Option<Seen>,
     buffers: Buffers,
     planes: Planes,
     stamps: Vec<u32>,
@@ -160,6 +171,7 @@ impl Renderer {
             ground_surfaces: 0,
             owners: Vec::new(),
             layer: None,
+            seen: None,
             buffers,
             planes: std::array::from_fn(|_| vec![0.0; pixels]),
             stamps: vec![0; pixels],
@@ -184,27 +196,60 @@ impl Renderer {
     pub fn render(&mut self, snapshot: &Snapshot) -> &Rendered {
         self.frame += 1;
         let view = View::new(snapshot, &self.environment, &self.lens);
-        let kept = self.layer.as_ref();
-        if kept.is_none_or(|layer| layer.world_from_camera != snapshot.world_from_camera) {
-            self.draw_static(&view, snapshot);
+        let pose = snapshot.world_from_camera;
+        let is_kept = match self.seen {
+            Some(Seen::Kept(kept)) if kept == pose => true,
+            // It stands still: worth keeping.
+            Some(Seen::Once(before)) if before == pose => {
+                self.keep_static(&view);
+                true
+            }
+            _ => false,
+        };
+        self.seen = Some(if is_kept { Seen::Kept(pose) } else { Seen::Once(pose) });
+        if is_kept {
+            self.recall_static();
+        } else {
+            self.draw_static(&view);
         }
         self.draw_actors(&view, snapshot);
-        self.shade_actors(&view);
+        self.shade(&view, is_kept);
         self.write_truth();
         self.develop(&view, snapshot);
         &self.rendered
     }
 
     /// Finds and shades what stands still, and keeps it.
-    fn draw_static(&mut self, view: &View, snapshot: &Snapshot) {
-        self.surfaces.clear();
-        let mut layer = self.layer.take().unwrap_or_else(|| StaticLayer {
-            world_from_camera: snapshot.world_from_camera,
+    fn keep_static(&mut self, view: &View) {
+        self.draw_static(view);
+        self.static_surfaces = self.surfaces.len();
+        self.shade(view, false);
+        let layer = self.layer.get_or_insert_with(|| StaticLayer {
             buffers: self.buffers.clone(),
             planes: self.planes.clone(),
         });
-        layer.world_from_camera = snapshot.world_from_camera;
-        let buffers = &mut layer.buffers;
+        layer.buffers.clone_from(&self.buffers);
+        for (kept, plane) in layer.planes.iter_mut().zip(&self.planes) {
+            kept.copy_from_slice(plane);
+        }
+    }
+
+    /// Begins from what was kept.
+    fn recall_static(&mut self) {
+        self.surfaces.truncate(self.static_surfaces);
+        let Some(layer) = &self.layer else { return };
+        self.buffers.inverse_depth.copy_from_slice(&layer.buffers.inverse_depth);
+        self.buffers.surface.copy_from_slice(&layer.buffers.surface);
+        self.buffers.shadow.copy_from_slice(&layer.buffers.shadow);
+        for (plane, kept) in self.planes.iter_mut().zip(&layer.planes) {
+            plane.copy_from_slice(kept);
+        }
+    }
+
+    /// Finds what stands still.
+    fn draw_static(&mut self, view: &View) {
+        self.surfaces.clear();
+        let buffers = &mut self.buffers;
         buffers.shadow.fill(0);
         // The sky's surface is never shaded as one; it keeps the indices aligned.
         let ground = view.ground_surface(&self.environment.base);
@@ -236,7 +281,6 @@ impl Renderer {
             });
         }
         self.ground_surfaces = self.surfaces.len() as u32;
-        let world_from_camera = view.camera_from_world.transpose();
         for (origin, mesh) in &self.props {
             let translation = view.point(&Point3::from(*origin));
             if !self.lens.sees(&translation, mesh.radius_m) {
@@ -284,32 +328,10 @@ impl Renderer {
             }
         }
         self.static_surfaces = self.surfaces.len();
-        let shader = Shader {
-            lens: &self.lens,
-            environment: &self.environment,
-            patterns: &self.patterns,
-            world_from_camera: world_from_camera.cast(),
-        };
-        for_runs(
-            self.lens.width,
-            &buffers.surface,
-            |_, _| true,
-            |surface, pixels| {
-                let seen = (surface != SKY).then(|| &self.surfaces[surface as usize]);
-                shader.run(seen, pixels, &buffers.shadow, &buffers.inverse_depth, &mut layer.planes);
-            },
-        );
-        self.layer = Some(layer);
     }
 
     /// Finds the surfaces and shadows of the actors over what stands still.
     fn draw_actors(&mut self, view: &View, snapshot: &Snapshot) {
-        if let Some(layer) = &self.layer {
-            self.buffers.inverse_depth.copy_from_slice(&layer.buffers.inverse_depth);
-            self.buffers.surface.copy_from_slice(&layer.buffers.surface);
-            self.buffers.shadow.copy_from_slice(&layer.buffers.shadow);
-        }
-        self.surfaces.truncate(self.static_surfaces);
         self.owners.clear();
         self.rendered.sightings.clear();
         let width = self.lens.width;
@@ -402,29 +424,28 @@ impl Renderer {
         });
     }
 
-    /// Shades what the actors cover and darken; all else comes from what was kept.
-    fn shade_actors(&mut self, view: &View) {
-        let Some(layer) = &self.layer else { return };
-        for (plane, kept) in self.planes.iter_mut().zip(&layer.planes) {
-            plane.copy_from_slice(kept);
-        }
+    /// Shades every pixel, or (`only_actors`) what the actors cover and darken: all else was recalled.
+    fn shade(&mut self, view: &View, only_actors: bool) {
         let shader = Shader {
             lens: &self.lens,
             environment: &self.environment,
             patterns: &self.patterns,
             world_from_camera: view.camera_from_world.transpose().cast(),
         };
-        let (buffers, kept) = (&self.buffers, &layer.buffers.shadow);
+        let buffers = &self.buffers;
+        let shade = |surface, pixels| {
+            let seen = (surface != SKY).then(|| &self.surfaces[surface as usize]);
+            shader.run(seen, pixels, &buffers.shadow, &buffers.inverse_depth, &mut self.planes);
+        };
         let first_actor = self.static_surfaces as u32;
-        for_runs(
-            self.lens.width,
-            &buffers.surface,
-            |pixel, surface| surface >= first_actor || buffers.shadow[pixel] != kept[pixel],
-            |surface, pixels| {
-                let seen = (surface != SKY).then(|| &self.surfaces[surface as usize]);
-                shader.run(seen, pixels, &buffers.shadow, &buffers.inverse_depth, &mut self.planes);
-            },
-        );
+        match self.layer.as_ref().filter(|_| only_actors) {
+            Some(layer) => {
+                let kept = &layer.buffers.shadow;
+                let changed = |pixel: usize, surface| surface >= first_actor || buffers.shadow[pixel] != kept[pixel];
+                for_runs(self.lens.width, &buffers.surface, changed, shade);
+            }
+            None => for_runs(self.lens.width, &buffers.surface, |_, _| true, shade),
+        }
     }
 
     fn write_truth(&mut self) {
@@ -461,9 +482,8 @@ impl Renderer {
                 let Some(actor) = snapshot.actors.iter().find(|actor| actor.id == sighting.id) else {
                     continue;
                 };
-                let center = view.point(&actor.center_in_world());
                 let velocity = (view.camera_from_world * actor.velocity_in_world_mps).cast::<f32>();
-                let flow = view.flow(&center, &velocity, &self.lens);
+                let flow = self.mean_flow(view, sighting, &velocity);
                 let bounds = [
                     sighting.bbox.x0 as usize,
                     sighting.bbox.y0 as usize,
@@ -483,6 +503,29 @@ impl Renderer {
         let frame = snapshot.time_s.to_bits() ^ self.environment.texture_seed.rotate_left(17);
         self.developer
             .develop(&self.lens, &mut self.planes, frame, &mut self.rendered.rgb);
+    }
+
+    /// How the image of an actor moves, pixels a second: the mean over what is seen of it. Its middle may lie beside the
+    /// camera or behind it.
+    fn mean_flow(&self, view: &View, sighting: &Sighting, velocity: &Vector3<f32>) -> [f32; 2] {
+        let (x0, y0) = (sighting.bbox.x0 as usize, sighting.bbox.y0 as usize);
+        let (x1, y1) = (sighting.bbox.x1 as usize, sighting.bbox.y1 as usize);
+        let step = (((x1 - x0) * (y1 - y0)) as f32 / MEAN_OF).sqrt().max(1.0) as usize;
+        let (mut sum, mut count) = ([0.0; 2], 0.0f32);
+        for y in (y0 + step / 2..y1).step_by(step) {
+            for x in (x0 + step / 2..x1).step_by(step) {
+                let pixel = y * self.lens.width + x;
+                if self.rendered.instance[pixel] != sighting.id {
+                    continue;
+                }
+                let depth = self.rendered.depth_m[pixel];
+                let point = Vector3::new(self.lens.ray_x[pixel], self.lens.ray_y[pixel], 1.0) * depth;
+                let flow = view.flow(&point, velocity, &self.lens);
+                sum = [sum[0] + flow[0], sum[1] + flow[1]];
+                count += 1.0;
+            }
+        }
+        sum.map(|sum| sum / count.max(1.0))
     }
 
     /// How the image of what stands still moves while the shutter is open: one vector a tile.
