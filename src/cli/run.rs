@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::gst::pipeline::{CameraStatus, Engine, Report, RunConfig, Waited};
+use crate::gst::pipeline::{CameraStatus, EgoMode, Engine, Report, RunConfig, Waited};
 
 /// Without a terminal, progress is a line this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -38,6 +38,10 @@ pub struct Args {
     /// Another camera file (intrinsics, mounting) for the only camera.
     #[arg(long, value_name = "FILE")]
     camera_file: Option<PathBuf>,
+
+    /// How the camera's own motion is found, for all cameras, instead of the configuration's.
+    #[arg(long, value_enum, value_name = "MODE")]
+    ego: Option<EgoMode>,
 
     /// Record the picture with everything drawn into it, for the only camera: an .mp4 or .mkv file.
     #[arg(long, value_name = "FILE")]
@@ -136,6 +140,7 @@ fn configured(args: &Args) -> anyhow::Result<RunConfig> {
         if !args.classes.is_empty() {
             camera.classes.clone_from(&args.classes);
         }
+        camera.ego = args.ego.unwrap_or(camera.ego);
         camera.threads = args.threads.or(camera.threads);
     }
     let zenoh = &mut config.zenoh;
@@ -230,4 +235,38 @@ fn line(camera: &CameraStatus) -> String {
         "{}{reason}: {} frames, {:.1}/s, {} dropped",
         camera.state, camera.frames, camera.fps, camera.drops
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn the_ego_mode_of_the_command_line_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.toml");
+        let cameras = "[[camera]]\nname = \"a\"\nsource = \"app\"\n[[camera]]\nname = \"b\"\nsource = \"app\"\nego = \"visual\"\n";
+        std::fs::write(&path, cameras).unwrap();
+        let egos = |options: &[&str]| {
+            let words = ["run", path.to_str().unwrap()]
+                .into_iter()
+                .chain(options.iter().copied());
+            let Command { args } = Command::try_parse_from(words).map_err(|error| error.to_string())?;
+            let config = configured(&args).map_err(|error| error.to_string())?;
+            Ok::<_, String>(config.cameras.iter().map(|camera| camera.ego).collect::<Vec<_>>())
+        };
+        assert_eq!(egos(&[]).unwrap(), [EgoMode::Static, EgoMode::Visual]);
+        assert_eq!(egos(&["--ego", "external"]).unwrap(), [EgoMode::External; 2]);
+        let error = egos(&["--ego", "moving"]).unwrap_err();
+        assert!(error.contains("static, visual, external"), "{error}");
+    }
 }

@@ -132,6 +132,7 @@ impl RtspProtocols {
 /// How the camera's own motion is found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum EgoMode {
     /// It does not move.
     #[default]
