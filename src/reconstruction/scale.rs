@@ -10,6 +10,11 @@ use std::collections::VecDeque;
 
 /// Drift of the odometry's own scale: standard deviation of its logarithm after one second.
 const DRIFT: f64 = 0.003;
+/// The same where a cue measures it whose errors do not last: the map need not hold it then, and where landmarks come and
+/// go quickly, as ahead of a car, it does not.
+const MEASURED_DRIFT: f64 = 0.03;
+/// Errors that last no longer than this are short-lived, and the scale counts as measured for so long, seconds.
+const SHORT_S: f64 = 1.0;
 /// Measurements of one cue that the gate looks back on.
 const GATE_LENGTH: usize = 31;
 /// Median absolute deviations, as standard deviations, beyond which a measurement is an outlier …
@@ -65,6 +70,8 @@ pub struct ScaleFilter {
     log_scale: f64,
     variance: f64,
     time_s: Option<f64>,
+    /// When a cue whose errors are short-lived last measured it.
+    measured_s: Option<f64>,
     channels: [Channel; ScaleCue::COUNT],
     history: VecDeque<(f64, f64)>,
     rejected: u64,
@@ -77,16 +84,28 @@ impl ScaleFilter {
             log_scale,
             variance: sigma * sigma,
             time_s: None,
+            measured_s: None,
             channels: Default::default(),
             history: VecDeque::new(),
             rejected: 0,
         }
     }
 
+    /// Whether a cue whose errors are short-lived tells it now.
+    pub fn is_measured(&self) -> bool {
+        let short = |then_s: f64| self.time_s.is_some_and(|now_s| now_s - then_s < SHORT_S);
+        self.measured_s.is_some_and(short)
+    }
+
     /// Lets time pass.
     pub fn advance(&mut self, time_s: f64) {
         if let Some(before_s) = self.time_s {
-            self.variance += DRIFT * DRIFT * (time_s - before_s).clamp(0.0, 10.0);
+            let drift = if self.measured_s.is_some_and(|then_s| time_s - then_s < SHORT_S) {
+                MEASURED_DRIFT
+            } else {
+                DRIFT
+            };
+            self.variance += drift * drift * (time_s - before_s).clamp(0.0, 10.0);
         }
         self.time_s = Some(time_s);
         self.history.push_back((time_s, self.log_scale));
@@ -125,6 +144,9 @@ impl ScaleFilter {
             }
             None => (measured.log_scale, now_s, measured.sigma),
         });
+        if measured.memory_s <= SHORT_S {
+            self.measured_s = Some(now_s);
+        }
         let variance = measured.sigma.powi(2) * (2.0 * measured.memory_s / dt).max(1.0);
         let gain = self.variance / (self.variance + variance);
         self.log_scale += gain * (measured.log_scale - self.log_scale);

@@ -36,6 +36,11 @@ pub struct ReconstructionHealth {
 }
 
 impl ReconstructionHealth {
+    /// Whether anything is known of the camera's velocity: of the first picture alone nothing is.
+    pub fn knows_ego_velocity(&self) -> bool {
+        self.ego_velocity_sigma_mps < 10.0
+    }
+
     /// Of a pose and scale that are given and not estimated.
     pub fn certain() -> Self {
         Self {

@@ -23,6 +23,9 @@ use crate::camera::{Camera, CameraError, Intrinsics, IntrinsicsSource, Mounting}
 
 /// How long the errors of the cues for the scale stay, seconds.
 const DEPTH_MEMORY_S: f64 = 60.0;
+const ROAD_MEMORY_S: f64 = 0.3;
+/// How much the height over the road differs from that of the mounting while driving, relatively.
+const ROAD_SIGMA: f64 = 0.015;
 const HEIGHT_MEMORY_S: f64 = 5.0;
 const CLASS_MEMORY_S: f64 = 3.0;
 const SPEED_MEMORY_S: f64 = 0.5;
@@ -33,6 +36,10 @@ const LEVEL_S: f64 = 10.0;
 /// Time constants of the published velocity and of the network's wander, seconds.
 const VELOCITY_S: f64 = 0.12;
 const WANDER_S: f64 = 0.2;
+/// Time constant over which the network's own excess is found.
+const EXCESS_S: f64 = 3.0;
+/// Standard deviation that is stated of a velocity of which nothing is known, metres per second.
+const UNKNOWN_VELOCITY_MPS: f64 = 20.0;
 /// Least told speed that tells the scale, metres per second.
 const MIN_TOLD_SPEED_MPS: f64 = 2.0;
 /// Time constant over which told and seen speed are compared, seconds.
@@ -61,6 +68,8 @@ pub struct VisualReconstructor {
     scene: u64,
     /// Smoothed ln(network depth / map depth) and the time of its last change.
     wander: Option<(f64, f64)>,
+    /// ln(network depth / metres), over seconds.
+    network_excess: Option<f64>,
     /// The focal length, where none is given: its estimate, and the ratio to the assumption that is in use.
     focal: Option<(FocalEstimator, f64)>,
     keyframes_since_focal: u32,
@@ -75,6 +84,7 @@ struct World {
     world_from_camera: Isometry3<f64>,
     map_from_camera: Isometry3<f64>,
     velocity_mps: Vector3<f64>,
+    acceleration_mps2: Vector3<f64>,
     velocity_known: bool,
     /// Variances of position and orientation against the world outside, for the fusion.
     position_variance: f64,
@@ -99,6 +109,7 @@ impl VisualReconstructor {
             world: None,
             scene: 0,
             wander: None,
+            network_excess: None,
             speeds: None,
         }
     }
@@ -195,7 +206,10 @@ impl VisualReconstructor {
             GroundPrior::of(
                 &world_from_camera,
                 mounting.height_m.max(0.1) * to_map,
-                camera.mounting_source.relative_height_sigma(),
+                camera
+                    .mounting_source
+                    .relative_height_sigma()
+                    .hypot(self.scale.as_ref().map_or(UNKNOWN_SCALE, ScaleFilter::sigma)),
                 camera.mounting_source.tilt_sigma_rad(),
             )
         });
@@ -209,8 +223,17 @@ impl VisualReconstructor {
             depth: frame.depth.as_deref(),
             ground,
             movable: frame.movable,
+            depth_log_bias: self.network_bias(),
             motion,
         }))
+    }
+
+    /// How much too far the network sees, against the map, while something but the map's landmarks tells the scale: the
+    /// network's own bias over seconds, and the scale as it is now. Landmarks come and go with every keyframe, and each
+    /// generation would hand on its error to the next.
+    fn network_bias(&self) -> Option<f64> {
+        let scale = self.scale.as_ref().filter(|scale| scale.is_measured())?;
+        Some(self.network_excess? + scale.log_scale())
     }
 
     /// The filter for a map that begins now.
@@ -259,15 +282,21 @@ impl VisualReconstructor {
                 memory_s: DEPTH_MEMORY_S,
             });
         }
-        let plane = camera
-            .mounting
-            .and_then(|mounting| self.find_ground(frame, camera, &mounting, &world, outcome));
+        let road = outcome.road;
+        let plane = road.or_else(|| {
+            let mounting = camera.mounting?;
+            self.find_ground(frame, camera, &mounting, &world, outcome)
+        });
         if let (Some(plane), Some(mounting)) = (&plane, camera.mounting) {
             measured.push(ScaleMeasurement {
                 cue: ScaleCue::CameraHeight,
                 log_scale: (mounting.height_m / plane.height).ln(),
-                sigma: camera.mounting_source.relative_height_sigma().hypot(plane.height_sigma),
-                memory_s: HEIGHT_MEMORY_S,
+                sigma: plane.height_sigma.hypot(if road.is_some() {
+                    ROAD_SIGMA
+                } else {
+                    camera.mounting_source.relative_height_sigma()
+                }),
+                memory_s: if road.is_some() { ROAD_MEMORY_S } else { HEIGHT_MEMORY_S },
             });
         }
         measured.extend(self.measure_classes(frame, camera, &world));
@@ -293,6 +322,14 @@ impl VisualReconstructor {
         scale.advance(time_s);
         for measurement in &measured {
             scale.update(measurement);
+        }
+        if let Some((ratio, _)) = outcome.depth_log_ratio.filter(|_| scale.is_measured()) {
+            let off = ratio - scale.log_scale();
+            let share = 1.0 - (-(time_s - world.time_s) / EXCESS_S).exp();
+            self.network_excess = Some(
+                self.network_excess
+                    .map_or(off, |before| before + share * (off - before)),
+            );
         }
         plane
     }
@@ -382,6 +419,7 @@ impl VisualReconstructor {
             world_from_camera: told_pose.unwrap_or_else(|| camera.world_from_camera()),
             map_from_camera,
             velocity_mps: Vector3::zeros(),
+            acceleration_mps2: Vector3::zeros(),
             velocity_known: false,
             position_variance: if told_pose.is_some() { 0.0 } else { 1e4 },
             rotation_variance: if told_pose.is_some() { 0.0 } else { 1.0 },
@@ -443,15 +481,22 @@ impl VisualReconstructor {
         }
         if outcome.is_some_and(|outcome| outcome.still) && told_pose.is_none() {
             world.velocity_mps = Vector3::zeros();
+            world.acceleration_mps2 = Vector3::zeros();
             world.velocity_known = true;
         } else if dt > 0.0 && !outcome.is_some_and(|outcome| outcome.lost) {
             let now = (world.world_from_camera.translation.vector - before.translation.vector) / dt;
-            let share = if world.velocity_known {
-                1.0 - (-dt / VELOCITY_S).exp()
+            if world.velocity_known {
+                // A g-h filter, critically damped: it does not lag behind a steady acceleration.
+                let kept = (-dt / VELOCITY_S).exp();
+                let off = now - (world.velocity_mps + world.acceleration_mps2 * (0.5 * dt));
+                let (by_velocity, by_acceleration) = (1.0 - kept * kept, (1.0 - kept).powi(2));
+                let middle = world.velocity_mps + world.acceleration_mps2 * (0.5 * dt) + off * by_velocity;
+                world.acceleration_mps2 += off * (by_acceleration / dt);
+                world.velocity_mps = middle + world.acceleration_mps2 * (0.5 * dt);
             } else {
-                1.0
-            };
-            world.velocity_mps += (now - world.velocity_mps) * share;
+                world.velocity_mps = now;
+                world.acceleration_mps2 = Vector3::zeros();
+            }
             world.velocity_known = true;
         }
         world.time_s = time_s;
@@ -525,11 +570,19 @@ impl Reconstructor for VisualReconstructor {
         let jitter_mps = outcome
             .as_ref()
             .filter(|outcome| !outcome.still)
-            .map_or(0.0, |outcome| {
-                let metres = self.scale.as_ref().map_or(1.0, |scale| scale.log_scale().exp());
-                let position = outcome.covariance.fixed_view::<3, 3>(0, 0).trace().max(0.0) / 3.0;
-                position.sqrt() * metres / VELOCITY_S
-            });
+            .filter(|_| world.velocity_known)
+            .map_or(
+                if world.velocity_known {
+                    0.0
+                } else {
+                    UNKNOWN_VELOCITY_MPS
+                },
+                |outcome| {
+                    let metres = self.scale.as_ref().map_or(1.0, |scale| scale.log_scale().exp());
+                    let position = outcome.covariance.fixed_view::<3, 3>(0, 0).trace().max(0.0) / 3.0;
+                    position.sqrt() * metres / VELOCITY_S
+                },
+            );
         Ok(View {
             relative_focal_sigma: match &self.focal {
                 Some((focal, _)) => focal.sigma(),
@@ -570,6 +623,7 @@ impl Reconstructor for VisualReconstructor {
         self.scale = None;
         self.world = None;
         self.wander = None;
+        self.network_excess = None;
         self.speeds = None;
         self.scene += 1;
         if let Some(ego) = &mut self.ego {

@@ -254,7 +254,9 @@ pub(super) fn seen_frame(results: &FrameResults) -> SeenFrame {
     SeenFrame {
         time_s: results.time.seconds(),
         world_from_camera: view.map(|view| view.world_from_camera),
-        camera_velocity_mps: view.map(|view| view.ego_velocity_in_world_mps),
+        camera_velocity_mps: view
+            .filter(|view| view.health.knows_ego_velocity())
+            .map(|view| view.ego_velocity_in_world_mps),
         focal_px: view.map(|view| view.camera.intrinsics.fx),
         tracks: tracks
             .filter(|track| track.status == TrackStatus::Tracked)

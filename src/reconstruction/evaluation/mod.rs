@@ -4,10 +4,12 @@
 
 mod scores;
 mod seven_scenes;
+mod simulated;
 mod wander;
 
 pub use scores::{OdometryReport, Trajectories, score};
 pub use seven_scenes::{RecordedFrame, RgbdError, SevenScenes};
+pub use simulated::{DepthSource, SimulatedError, SimulatedReport, evaluate_simulated};
 pub use wander::DepthWander;
 
 use std::path::Path;

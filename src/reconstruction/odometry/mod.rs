@@ -7,6 +7,7 @@ mod gray;
 mod lens;
 mod map;
 mod pose;
+mod road;
 mod search;
 mod surface;
 mod tracker;

@@ -10,6 +10,8 @@ use nalgebra::{Isometry3, Matrix2, Matrix2x6, Matrix6, Translation3, UnitQuatern
 
 /// Squared Mahalanobis distance up to which a residual is an inlier: 99 % of a χ² of two.
 pub(crate) const INLIER: f64 = 9.21;
+/// What a pose that was not expected at all costs: as much as a few sightings that disagree.
+const MOST_UNEXPECTED: f64 = 4.0 * INLIER;
 /// Where Huber's function turns linear, standard deviations.
 const HUBER: f64 = 1.5;
 const MAX_STEPS: usize = 8;
@@ -86,6 +88,15 @@ pub(crate) struct Expected {
     /// Standard deviations of position (map units) and orientation (radians).
     pub position_sigma: f64,
     pub rotation_sigma: f64,
+}
+
+impl Expected {
+    /// Squared Mahalanobis distance of a pose from the expected one.
+    fn distance(&self, pose: &Isometry3<f64>) -> f64 {
+        let off = difference(&self.map_from_camera, pose);
+        off.fixed_rows::<3>(0).norm_squared() / self.position_sigma.powi(2)
+            + off.fixed_rows::<3>(3).norm_squared() / self.rotation_sigma.powi(2)
+    }
 }
 
 /// A pose and how well the sightings agree with it.
@@ -200,6 +211,7 @@ pub(crate) fn solve(
     let mut best: Option<(f64, usize, Isometry3<f64>)> = None;
     let mut offer = |pose: Isometry3<f64>| {
         let (cost, inliers) = score(sightings, &pose);
+        let cost = cost + expected.map_or(0.0, |expected| expected.distance(&pose).min(MOST_UNEXPECTED));
         if best.as_ref().is_none_or(|(least, ..)| cost < *least) {
             best = Some((cost, inliers, pose));
         }

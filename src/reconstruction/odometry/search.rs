@@ -15,6 +15,9 @@ use super::tracker::{ANCHOR_SIGMA_PX, CUT_CORRELATION, FEATURES, FLOW_SIGMA_PX, 
 const FLOW_CORRELATION: f32 = 0.7;
 const ANCHOR_CORRELATION: f32 = 0.85;
 
+/// Guesses closer together than this lead to the same place, pixels.
+const APART_PX: f32 = 2.0;
+
 /// A landmark found in the current picture.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
@@ -25,15 +28,17 @@ pub(super) struct Found {
 }
 
 impl Odometry {
-    /// Follows the landmarks of the last picture into this one.
+    /// Follows the landmarks of the last picture into this one: each from where it should be after each of the motions
+    /// that `expected` leads to, and as it is found best.
     pub(super) fn follow(
         &mut self,
         lens: &Lens,
         excluded: &Excluded<'_>,
         picture: &GrayPyramid,
         last: &Last,
-        expected: &Isometry3<f64>,
+        expected: &[Isometry3<f64>],
     ) -> Vec<Found> {
+        let mut guesses: Vec<Point2<f32>> = Vec::with_capacity(expected.len());
         let mut followed = 0;
         let mut found = Vec::new();
         let mut missed = Vec::new();
@@ -46,11 +51,22 @@ impl Odometry {
             }
             followed += 1;
             let at = |pose: &Isometry3<f64>| self.map.in_camera(landmark, pose).and_then(|q| lens.project(&q));
-            let guess = match (at(&last.pose), at(expected)) {
-                (Some(before), Some(now)) => from + (now - before),
-                _ => from,
-            };
-            match flow::follow(&last.picture, picture, from, guess, 4) {
+            let before = at(&last.pose);
+            guesses.clear();
+            for expected in expected {
+                let guess = match (before, at(expected)) {
+                    (Some(before), Some(now)) => from + (now - before),
+                    _ => from,
+                };
+                if guesses.iter().all(|other| (other - guess).norm() > APART_PX) {
+                    guesses.push(guess);
+                }
+            }
+            let best = guesses
+                .iter()
+                .filter_map(|guess| flow::follow(&last.picture, picture, from, *guess, 4))
+                .max_by(|a, b| a.correlation.total_cmp(&b.correlation));
+            match best {
                 Some(at) if at.correlation >= FLOW_CORRELATION => found.extend(seen(lens, index, &at, FLOW_SIGMA_PX)),
                 _ => missed.push((index, from)),
             }

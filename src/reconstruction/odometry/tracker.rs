@@ -5,9 +5,10 @@
 //! creep; and the pose is solved anew. When too little of the picture is covered a keyframe is made and the window
 //! adjusted. Future frames are never used.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use nalgebra::{Isometry3, Matrix6, Point2, Vector3, Vector6};
+use nalgebra::{Isometry3, Matrix6, Point2, Unit, Vector3, Vector6};
 
 use super::adjust::adjust;
 use super::corners::{self, Grid};
@@ -15,16 +16,23 @@ use super::gray::GrayPyramid;
 use super::lens::{Excluded, GroundPrior, Lens, MovableRegion};
 use super::map::{Map, Observed, WINDOW};
 use super::pose::{self, Expected, Sighting, Solved, difference, moved};
+use super::road::{self, RoadPrior};
 use super::search::{Found, coarse_correlation};
 use super::surface::surface;
 use crate::camera::Intrinsics;
 use crate::frame::Picture;
 use crate::perception::DepthMap;
+use crate::reconstruction::ground::GroundPlane;
 
 /// Landmarks aimed at in one picture.
 pub(super) const FEATURES: usize = 220;
 /// Landmarks, the oldest in view, that the network's scale is compared with.
 const SCALE_LANDMARKS: usize = 80;
+/// A network's error at a point stays nearly the same from keyframe to keyframe, so each depth counts for less: its standard
+/// deviation is so many times larger in the adjustment.
+const LASTING: f64 = 2.0;
+/// Depths that are less certain than so many times what the network states do not tell its scale.
+const MOST_DEPTH_SIGMA: f64 = 2.0;
 /// Fewer landmarks that agree than this, or a smaller share, and the pose is lost.
 const MIN_INLIERS: usize = 10;
 const MIN_INLIER_SHARE: f64 = 0.25;
@@ -38,10 +46,29 @@ pub(super) const ANCHOR_SIGMA_PX: f64 = 0.5;
 /// What a camera is expected not to exceed: acceleration in metres (map units) and radians per second squared.
 const ACCELERATION: f64 = 15.0;
 const TURN_ACCELERATION: f64 = 25.0;
+/// Speeds ahead that a camera may have at first, on a vehicle: map units a second, which at first are metres about.
+const START_SPEEDS: [f64; 5] = [6.0, 12.0, 18.0, 25.0, 33.0];
+/// Standard deviation of the speed when nothing is known of it.
+const UNKNOWN_SPEED: f64 = 25.0;
 /// Time after which a lost map is given up, seconds.
 const GIVE_UP_S: f64 = 0.7;
 /// Correlation of coarse pictures below which the scene is another.
 pub(super) const CUT_CORRELATION: f32 = 0.4;
+/// Motion, in heights over the road, between two pictures that the road is found from; the greatest time and turn
+/// between them; and the greatest uncertainty of its tilt that it is looked for with, radians.
+const ROAD_BASELINE: f64 = 1.2;
+const ROAD_AGE_S: f64 = 0.7;
+const ROAD_PICTURES: usize = 12;
+const MAX_ROAD_TURN: f64 = 0.2;
+const MAX_ROAD_TILT: f64 = 0.02;
+/// The first motion along the road tells the scale when it is as far as this, heights; its relative standard deviation.
+const LEAST_FIRST_SHIFT: f64 = 0.1;
+const FIRST_SIGMA: f64 = 0.08;
+/// Pictures in which the first motion is looked for.
+const FIRST_TRIES: u32 = 6;
+/// After so many times without a road in a row its height counts as unknown: standard deviation of the logarithm.
+const ROAD_FAILURES: u32 = 4;
+const UNKNOWN_HEIGHT: f64 = 0.5;
 /// Share of the picture's width that landmarks may move before a keyframe is made.
 const KEYFRAME_FLOW: f32 = 0.07;
 /// Depth that is assumed where nothing is known, map units.
@@ -55,6 +82,9 @@ pub(crate) struct Input<'a> {
     pub depth: Option<&'a DepthMap>,
     pub ground: Option<GroundPrior>,
     pub movable: &'a [MovableRegion],
+    /// Logarithm of how much too far the depth network sees, against the map, where that is known apart from the map's own
+    /// landmarks.
+    pub depth_log_bias: Option<f64>,
     /// Where the camera is expected, when something outside tells its motion: relative to the last frame's pose, with
     /// standard deviations of position and orientation.
     pub motion: Option<(Isometry3<f64>, f64, f64)>,
@@ -85,6 +115,15 @@ pub(crate) struct Outcome {
     pub continuity: Continuity,
     /// Median of ln(network depth / map depth) over landmarks, and the standard deviation of that median.
     pub depth_log_ratio: Option<(f64, f64)>,
+    /// The road, found by comparing pictures directly; height in map units.
+    pub road: Option<GroundPlane>,
+}
+
+/// A picture that the road is looked for with.
+struct RoadReference {
+    picture: Arc<GrayPyramid>,
+    pose: Isometry3<f64>,
+    time_s: f64,
 }
 
 /// Positions of the time since when nothing has moved.
@@ -108,6 +147,12 @@ pub(crate) struct Odometry {
     pub(super) map: Map,
     last: Option<Last>,
     rest: Option<Rest>,
+    /// Pictures that the road is looked for with, oldest first.
+    road: VecDeque<RoadReference>,
+    /// Times in a row that no road was found.
+    road_failures: u32,
+    /// Pictures in which the first motion is still looked for.
+    first_tries: u32,
     lens: Option<(Intrinsics, u32, Arc<Lens>)>,
     lost_since_s: Option<f64>,
     /// Landmarks that agreed when the last keyframe was made, and frames since.
@@ -130,6 +175,7 @@ impl Odometry {
         self.map.clear();
         self.last = None;
         self.rest = None;
+        self.road.clear();
         self.lost_since_s = None;
         self.depth_log_bias = 0.0;
     }
@@ -236,6 +282,8 @@ impl Odometry {
     ) -> Outcome {
         self.map.clear();
         self.rest = None;
+        self.road.clear();
+        self.first_tries = FIRST_TRIES;
         self.depth_log_bias = 0.0;
         let lost = picture.contrast() < MIN_CONTRAST;
         if !lost {
@@ -257,6 +305,7 @@ impl Odometry {
             lost,
             continuity,
             depth_log_ratio: None,
+            road: None,
         }
     }
 
@@ -269,18 +318,32 @@ impl Odometry {
         last: Last,
     ) -> Outcome {
         let dt = (input.time_s - last.time_s).max(1e-3);
-        let expected = expect(&last, input.motion.as_ref(), dt);
+        let mut expected = expect(&last, input.motion.as_ref(), dt);
         let mut result = None;
+        let mut first = None;
         if picture.contrast() >= MIN_CONTRAST {
-            let found = self.follow(lens, excluded, picture, &last, &expected.map_from_camera);
-            result = self.locate(
-                lens,
-                excluded,
-                picture,
-                found,
-                &[expected.map_from_camera, last.pose],
-                &expected,
-            );
+            let mut guesses = vec![expected.map_from_camera];
+            if self.first_tries > 0 && input.motion.is_none() {
+                self.first_tries -= 1;
+                first = self.first_motion(input, lens, excluded, picture, &last, &expected);
+                if let Some((shift, _)) = first {
+                    self.first_tries = 0;
+                    let ahead = moved(&last.pose, &Vector6::new(0.0, 0.0, shift, 0.0, 0.0, 0.0));
+                    expected.map_from_camera.translation = ahead.translation;
+                    // In the landmarks' units, which are the network's.
+                    expected.position_sigma = 0.3 * shift + 0.1;
+                    guesses.push(expected.map_from_camera);
+                }
+            }
+            if last.velocity.is_none() && input.motion.is_none() {
+                guesses.extend(START_SPEEDS.map(|speed| {
+                    let ahead = Vector6::new(0.0, 0.0, speed * dt, 0.0, 0.0, 0.0);
+                    moved(&last.pose, &ahead)
+                }));
+            }
+            let found = self.follow(lens, excluded, picture, &last, &guesses);
+            guesses.push(last.pose);
+            result = self.locate(lens, excluded, picture, found, &guesses, &expected);
             if result.is_none() {
                 result = self.relocalise(lens, excluded, picture, &last);
             }
@@ -292,6 +355,12 @@ impl Odometry {
         let mut pose = solved.map_from_camera;
         let still = self.test_rest(&found, &solved, &mut pose);
         self.note(&found, &solved);
+        let road = if still {
+            None
+        } else {
+            self.find_road(input, lens, excluded, picture, &last, &pose)
+                .or_else(|| first.and_then(|(shift, prior)| first_road(shift, &prior, &last.pose, &pose)))
+        };
         let velocity = if still {
             Vector6::zeros()
         } else {
@@ -300,8 +369,8 @@ impl Odometry {
         let depth_log_ratio = input
             .depth
             .and_then(|depth| self.depth_log_ratio(depth, lens, &found, &solved, &pose));
-        if let Some((ratio, _)) = depth_log_ratio {
-            self.depth_log_bias = ratio;
+        if let Some(bias) = input.depth_log_bias.or(depth_log_ratio.map(|(ratio, _)| ratio)) {
+            self.depth_log_bias = bias;
         }
         let inlier_ratio = solved.inlier_count as f64 / found.len().max(1) as f64;
         self.since_keyframe += 1;
@@ -333,6 +402,7 @@ impl Odometry {
             lost: false,
             continuity: Continuity::Kept,
             depth_log_ratio,
+            road,
         }
     }
 
@@ -355,6 +425,7 @@ impl Odometry {
     ) -> Outcome {
         let since = *self.lost_since_s.get_or_insert(input.time_s);
         self.rest = None;
+        self.road.clear();
         let seen = picture.contrast() >= MIN_CONTRAST;
         let alike = coarse_correlation(&last.picture, picture);
         if seen && alike < CUT_CORRELATION && input.time_s - last.time_s < GIVE_UP_S {
@@ -381,7 +452,84 @@ impl Odometry {
             lost: true,
             continuity: Continuity::Kept,
             depth_log_ratio: None,
+            road: None,
         }
+    }
+
+    /// What is expected of the road in a camera that was turned like this in the last frame and is turned like that now.
+    fn road_prior(&self, ground: &GroundPrior, then: &Isometry3<f64>, now: &Isometry3<f64>) -> RoadPrior {
+        RoadPrior {
+            down_in_camera: now.rotation.inverse() * (then.rotation * ground.down_in_camera),
+            height: ground.height,
+            height_sigma: if self.road_failures >= ROAD_FAILURES {
+                UNKNOWN_HEIGHT
+            } else {
+                ground.height_sigma
+            },
+            tilt_sigma_rad: ground.tilt_sigma_rad.min(MAX_ROAD_TILT),
+        }
+    }
+
+    /// How far the camera has moved along the road, when nothing is known of its motion, and the road as it was expected.
+    fn first_motion(
+        &self,
+        input: &Input<'_>,
+        lens: &Lens,
+        excluded: &Excluded<'_>,
+        picture: &GrayPyramid,
+        last: &Last,
+        expected: &Expected,
+    ) -> Option<(f64, RoadPrior)> {
+        let prior = self.road_prior(&input.ground?, &last.pose, &expected.map_from_camera);
+        let turn = last.pose.rotation.inverse() * expected.map_from_camera.rotation;
+        let shift = road::find_shift(picture, &last.picture, lens, &turn, &prior, excluded)?;
+        Some((shift, prior))
+    }
+
+    /// The road, by the latest of the pictures kept that was taken from far enough away.
+    fn find_road(
+        &mut self,
+        input: &Input<'_>,
+        lens: &Lens,
+        excluded: &Excluded<'_>,
+        picture: &Arc<GrayPyramid>,
+        last: &Last,
+        pose: &Isometry3<f64>,
+    ) -> Option<GroundPlane> {
+        let ground = input.ground?;
+        let prior = self.road_prior(&ground, &last.pose, pose);
+        let far = |reference: &RoadReference| {
+            (reference.pose.translation.vector - pose.translation.vector).norm() >= ROAD_BASELINE * ground.height
+        };
+        let reference = self.road.iter().rev().find(|reference| far(reference));
+        let found = reference.and_then(|reference| {
+            let other_from_here = reference.pose.inv_mul(pose);
+            (other_from_here.rotation.angle() < MAX_ROAD_TURN)
+                .then(|| road::find(picture, &reference.picture, lens, &other_from_here, &prior, excluded))
+        });
+        if let Some(found) = &found {
+            self.road_failures = if found.is_some() { 0 } else { self.road_failures + 1 };
+            if found.is_some() {
+                self.first_tries = 0;
+            }
+        }
+        while self.road.len() >= ROAD_PICTURES
+            || self
+                .road
+                .front()
+                .is_some_and(|first| input.time_s - first.time_s > ROAD_AGE_S)
+            || self.road.get(1).is_some_and(far)
+        {
+            if let Some(before) = self.road.pop_front() {
+                self.release(before.picture);
+            }
+        }
+        self.road.push_back(RoadReference {
+            picture: picture.clone(),
+            pose: *pose,
+            time_s: input.time_s,
+        });
+        found.flatten()
     }
 
     fn sightings(&self, lens: &Lens, found: &[Found]) -> Vec<Sighting> {
@@ -482,7 +630,10 @@ impl Odometry {
                     return None;
                 }
                 let q = self.map.in_camera(landmark, pose)?;
-                let (depth_m, _) = surface(depth, lens, &found.position)?;
+                let (depth_m, sigma) = surface(depth, lens, &found.position)?;
+                if sigma > MOST_DEPTH_SIGMA * f64::from(depth.relative_sigma) {
+                    return None;
+                }
                 Some((depth_m * landmark.inverse_depth / q.z).ln())
             })
             .take(SCALE_LANDMARKS)
@@ -549,8 +700,7 @@ impl Odometry {
         let mut observations = Vec::with_capacity(FEATURES + 32);
         let log_depth = |position: &Point2<f32>| {
             let (depth_m, sigma) = surface(input.depth?, lens, position)?;
-            // The network's error at a point stays nearly the same from keyframe to keyframe, so each counts for less.
-            Some((depth_m.ln(), 2.0 * sigma))
+            Some((depth_m.ln(), LASTING * sigma))
         };
         for found in inliers {
             grid.take(&found.position);
@@ -575,8 +725,11 @@ impl Odometry {
                 }
                 None => input
                     .ground
-                    .filter(|_| input.depth.is_none())
-                    .and_then(|ground| ground.inverse_depth(&ray))
+                    .and_then(|ground| match input.depth {
+                        None => ground.inverse_depth(&ray),
+                        // Where a depth network sees nothing above the horizon there is sky, as a rule.
+                        Some(_) => (ground.down_in_camera.dot(&ray) < 0.0).then_some((0.1 * vague, vague)),
+                    })
                     .unwrap_or((vague, vague)),
             };
             let landmark = self.map.add_landmark(id, corner, ray, inverse_depth);
@@ -585,7 +738,7 @@ impl Odometry {
                 seen: ray.xy(),
                 sigma: ANCHOR_SIGMA_PX / lens.focal,
                 log_depth: match measured {
-                    Some((depth_m, sigma)) => Some((depth_m.ln(), 2.0 * sigma)),
+                    Some((depth_m, sigma)) => Some((depth_m.ln(), LASTING * sigma)),
                     // What is expected of the depth is no better than a measurement of it.
                     None => Some((
                         -inverse_depth.0.ln() + bias,
@@ -616,6 +769,17 @@ impl Odometry {
     }
 }
 
+/// The road by the first motion along it: that motion, as the landmarks see it, tells the height in their units.
+fn first_road(shift: f64, prior: &RoadPrior, last: &Isometry3<f64>, now: &Isometry3<f64>) -> Option<GroundPlane> {
+    let step = (now.translation.vector - last.translation.vector).norm();
+    let far = shift >= LEAST_FIRST_SHIFT * prior.height && step > 0.1 * shift;
+    far.then(|| GroundPlane {
+        down_in_camera: Unit::new_normalize(prior.down_in_camera),
+        height: prior.height * step / shift,
+        height_sigma: FIRST_SIGMA,
+    })
+}
+
 fn pick(found: &[Found], inliers: &[bool]) -> Vec<Found> {
     found
         .iter()
@@ -640,14 +804,16 @@ fn expect(last: &Last, told: Option<&(Isometry3<f64>, f64, f64)>, dt: f64) -> Ex
     }
     // A velocity says less the longer ago it was.
     let trusted = dt.min(0.5);
-    let (step, certain) = match &last.velocity {
-        Some(velocity) => (velocity * trusted, 0.5 * dt * dt),
-        None => (Vector6::zeros(), dt),
+    let (step, position_sigma, rotation_sigma) = match &last.velocity {
+        Some(velocity) => {
+            let certain = 0.5 * dt * dt;
+            (velocity * trusted, ACCELERATION * certain, TURN_ACCELERATION * certain)
+        }
+        None => (Vector6::zeros(), UNKNOWN_SPEED * dt, TURN_ACCELERATION * dt),
     };
-    let sigma = |acceleration: f64| acceleration * certain + 0.01;
     Expected {
         map_from_camera: moved(&last.pose, &step),
-        position_sigma: sigma(ACCELERATION),
-        rotation_sigma: sigma(TURN_ACCELERATION),
+        position_sigma: position_sigma + 0.01,
+        rotation_sigma: rotation_sigma + 0.01,
     }
 }
