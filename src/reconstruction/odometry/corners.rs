@@ -7,7 +7,7 @@ use super::gray::GrayPyramid;
 /// Sum of gradient products over (2 · this + 1)² pixels.
 const RADIUS: usize = 2;
 /// Least eigenvalue of the mean gradient product that counts as texture, grey levels squared.
-const MIN_RESPONSE: f32 = 2.0;
+const MIN_RESPONSE: f32 = 4.0;
 /// Pixels from the picture's edge in which nothing is looked for, on the floor that is searched.
 const MARGIN: usize = 7;
 
