@@ -588,7 +588,8 @@ fn without_motion_before_it_the_element_says_so() {
 fn the_small_model_answers_beside_the_geometry_and_pictures_pass_untouched() {
     use kinestream::stkit::AnswerSource;
 
-    let text = format!("{DISTANCE}\n[[question]]\nid = \"direction\"\ntext = \"Which direction does object 1 move?\"\n");
+    let text =
+        format!("{DISTANCE}\n[[question]]\nid = \"direction\"\ntext = \"Which direction does object 1 move?\"\n");
     let mut live = Live::new(&text);
     live.element.set_state(gst::State::Null).unwrap();
     live.element.set_property_from_str("backend", "burn");
@@ -609,7 +610,11 @@ fn the_small_model_answers_beside_the_geometry_and_pictures_pass_untouched() {
     assert_eq!(geometry.source, AnswerSource::Geometry);
     let (truth, said) = (distance_m(geometry), distance_m(last));
     // A car that goes straight on at 2 m/s is the simplest thing there is.
-    assert!((said / truth - 1.0).abs() < 0.25, "{said} m for {truth} m: {}", last.text);
+    assert!(
+        (said / truth - 1.0).abs() < 0.25,
+        "{said} m for {truth} m: {}",
+        last.text
+    );
     let interval = last.interval.unwrap();
     assert!(interval.low < said && said < interval.high);
     let direction = found.iter().rfind(|answer| answer.question_id == "direction").unwrap();
@@ -635,6 +640,9 @@ fn weights_that_are_none_are_refused_with_their_name() {
         gst::MessageView::Error(error) => error.error().to_string(),
         other => panic!("{other:?}"),
     };
-    assert!(text.contains("small model's weights") && text.contains(".bpk"), "{text}");
+    assert!(
+        text.contains("small model's weights") && text.contains(".bpk"),
+        "{text}"
+    );
     element.set_state(gst::State::Null).unwrap();
 }

@@ -39,7 +39,14 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             let _ = writeln!(
                 out,
                 "step {} of {}: loss {:.3} (speed {:.3}, hours {:.3}, heading {:.3}), {:.0} rows a second, {:.0} min left",
-                line.step, line.steps, line.loss, line.speed, line.hours, line.heading, line.rows_per_s, line.minutes_left
+                line.step,
+                line.steps,
+                line.loss,
+                line.speed,
+                line.hours,
+                line.heading,
+                line.rows_per_s,
+                line.minutes_left
             );
         }
     })?;

@@ -8,7 +8,8 @@ use rand_pcg::Pcg64;
 use serde::Serialize;
 
 use crate::datasets::{
-    CameraTrack, DataSource, Domain, LabelSource, LabelledBox, ObjectKind, ObjectSample, ObjectTrack, Recording, TimedPose,
+    CameraTrack, DataSource, Domain, LabelSource, LabelledBox, ObjectKind, ObjectSample, ObjectTrack, Recording,
+    TimedPose,
 };
 use crate::detection::BoundingBox;
 use crate::sim::render::Renderer;
@@ -117,11 +118,19 @@ pub fn evaluate(
         constant.fit(record);
         question_only.fit(record);
     }
-    lines.push(line(Answerer::Constant, &records, |record| (constant.answer(record), None)));
-    lines.push(line(Answerer::QuestionOnly, &records, |record| (question_only.answer(record), None)));
+    lines.push(line(Answerer::Constant, &records, |record| {
+        (constant.answer(record), None)
+    }));
+    lines.push(line(Answerer::QuestionOnly, &records, |record| {
+        (question_only.answer(record), None)
+    }));
     let mut boxes_only = BoxesOnly::default();
-    lines.push(line(Answerer::BoxesOnly, &records, |record| (boxes_only.answer(record), None)));
-    lines.push(line(Answerer::Geometry, &records, |record| (Geometry.answer(record), None)));
+    lines.push(line(Answerer::BoxesOnly, &records, |record| {
+        (boxes_only.answer(record), None)
+    }));
+    lines.push(line(Answerer::Geometry, &records, |record| {
+        (Geometry.answer(record), None)
+    }));
     for (answerer, with_states) in [(Answerer::TinyPixels, false), (Answerer::TinyStates, true)] {
         let mut done = 0;
         lines.push(line(answerer, &records, |record| {
@@ -130,7 +139,9 @@ pub fn evaluate(
             let Some((index, pictures)) = by_name.get(&record.quality.provenance.recording) else {
                 return (String::new(), None);
             };
-            let Some(recording) = recordings.get(*index) else { return (String::new(), None) };
+            let Some(recording) = recordings.get(*index) else {
+                return (String::new(), None);
+            };
             let clip = clip(record, recording, pictures, with_states, done as u64);
             reply(model, record, &clip, with_states)
         }));
@@ -202,12 +213,20 @@ fn record(scene: Scene, seed: u64, settings: &Settings) -> Result<Kept, WorldErr
                 time_s,
                 center_in_world: actor.center_in_world(),
                 world_from_object: UnitQuaternion::from_axis_angle(&Vector3::z_axis(), actor.yaw_rad),
-                size_m: Some(Vector3::new(actor.size.length_m, actor.size.width_m, actor.size.height_m)),
+                size_m: Some(Vector3::new(
+                    actor.size.length_m,
+                    actor.size.width_m,
+                    actor.size.height_m,
+                )),
                 seen: sighting.is_some_and(|sighting| sighting.visible_fraction() >= MIN_VISIBLE),
                 labelled_box: sighting.map(|sighting| LabelledBox {
                     bbox: sighting.bbox,
                     truncation: if sighting.truncated { 0.3 } else { 0.0 },
-                    occlusion: if sighting.visible_fraction() >= MIN_VISIBLE { 0 } else { 2 },
+                    occlusion: if sighting.visible_fraction() >= MIN_VISIBLE {
+                        0
+                    } else {
+                        2
+                    },
                 }),
             };
             match objects.iter_mut().find(|object| object.id == id) {
@@ -286,7 +305,9 @@ fn clip(
             }
         },
     );
-    let size = record.camera.map_or((1.0, 1.0), |camera| (camera.width as f32, camera.height as f32));
+    let size = record
+        .camera
+        .map_or((1.0, 1.0), |camera| (camera.width as f32, camera.height as f32));
     let pose = |time_s: f64| -> Option<Isometry3<f64>> {
         crate::datasets::pose_at(&recording.cameras.first()?.poses, start_s + time_s)
     };
@@ -347,16 +368,28 @@ fn states(
     number: u64,
 ) -> Vec<Option<State>> {
     let none = || vec![None; times_s.len()];
-    let TrackId::Number(id) = &object.track_id else { return none() };
-    let Some(track) = recording.objects.iter().find(|track| track.id == *id) else { return none() };
-    let Some(camera) = recording.cameras.first() else { return none() };
+    let TrackId::Number(id) = &object.track_id else {
+        return none();
+    };
+    let Some(track) = recording.objects.iter().find(|track| track.id == *id) else {
+        return none();
+    };
+    let Some(camera) = recording.cameras.first() else {
+        return none();
+    };
     let last_s = times_s.last().copied().unwrap_or(0.0);
-    let points: Vec<f64> = (0..=(last_s / 0.5).round() as usize).map(|point| point as f64 * 0.5).collect();
+    let points: Vec<f64> = (0..=(last_s / 0.5).round() as usize)
+        .map(|point| point as f64 * 0.5)
+        .collect();
     let mut centers: Vec<Point3<f64>> = Vec::new();
     let mut cameras: Vec<Point3<f64>> = Vec::new();
     for time_s in &points {
-        let Some(sample) = track.at(start_s + time_s, 0.55) else { return none() };
-        let Some(pose) = crate::datasets::pose_at(&camera.poses, start_s + time_s) else { return none() };
+        let Some(sample) = track.at(start_s + time_s, 0.55) else {
+            return none();
+        };
+        let Some(pose) = crate::datasets::pose_at(&camera.poses, start_s + time_s) else {
+            return none();
+        };
         centers.push(sample.center_in_world);
         cameras.push(Point3::from(pose.translation.vector));
     }

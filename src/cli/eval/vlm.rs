@@ -17,8 +17,12 @@ use crate::vlm::tiny::TinyVlm;
 #[derive(Debug, clap::Args)]
 pub struct VlmArgs {
     /// The scenes, separated by commas.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',',
-          default_value = "street-fixed,street-drive,plaza,court,parking")]
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "street-fixed,street-drive,plaza,court,parking"
+    )]
     scene: Vec<Scene>,
     /// Seeds, first and last; those below 100000 may have been trained on.
     #[arg(long, value_name = "A-B", default_value = "100000-100009")]
@@ -90,7 +94,12 @@ pub fn run_vlm(args: VlmArgs) -> anyhow::Result<()> {
             writeln!(out, "{}", comparison(&named))?;
             for line in &lines {
                 if let Some(coverage) = line.coverage80 {
-                    writeln!(out, "{:?}: 80 % intervals hold {:.1} % of distances and speeds", line.answerer, 100.0 * coverage)?;
+                    writeln!(
+                        out,
+                        "{:?}: 80 % intervals hold {:.1} % of distances and speeds",
+                        line.answerer,
+                        100.0 * coverage
+                    )?;
                 }
             }
         }

@@ -323,8 +323,7 @@ impl BaseTransformImpl for KineVlm {
                     Some(path) => TinyVlm::load(Path::new(path)),
                     None => TinyVlm::builtin(),
                 };
-                let model =
-                    model.map_err(|error| ::gst::error_msg!(::gst::ResourceError::Settings, ("{error}")))?;
+                let model = model.map_err(|error| ::gst::error_msg!(::gst::ResourceError::Settings, ("{error}")))?;
                 let shared = observations.insert(SharedObservations::default());
                 Box::new(TinyBackend::new(Arc::new(model), Arc::clone(shared)))
             }
@@ -421,16 +420,14 @@ impl KineVlm {
 
     /// Keeps a small picture of the frame, where the model will want one.
     #[cfg(feature = "burn")]
-    fn look(
-        &self,
-        buffer: &::gst::BufferRef,
-        frame: &in_place::Frame,
-    ) -> Result<(), crate::gst::picture::FrameError> {
+    fn look(&self, buffer: &::gst::BufferRef, frame: &in_place::Frame) -> Result<(), crate::gst::picture::FrameError> {
         let observations = match locked(&self.running).as_ref() {
             Some(running) => running.observations.clone(),
             None => None,
         };
-        let Some(observations) = observations else { return Ok(()) };
+        let Some(observations) = observations else {
+            return Ok(());
+        };
         let mut observations: MutexGuard<'_, Observations> = locked(&observations);
         if frame.new_scene {
             observations.clear();

@@ -26,7 +26,12 @@ pub struct Asked<'a> {
 pub fn input(asked: &[Asked<'_>], device: &Device) -> Input {
     let clips = asked.len();
     let rows = asked.iter().map(|asked| asked.rows.len()).max().unwrap_or(0).max(1);
-    let times = asked.iter().map(|asked| asked.clip.times_s.len()).max().unwrap_or(0).max(1);
+    let times = asked
+        .iter()
+        .map(|asked| asked.clip.times_s.len())
+        .max()
+        .unwrap_or(0)
+        .max(1);
     let views = MAX_VIEWS;
     let (fine_cells, coarse_cells) = (FINE.0 * FINE.1, COARSE.0 * COARSE.1);
     let mut tokens = vec![0.0f32; clips * rows * times * TOKEN_FEATURES];
@@ -41,7 +46,9 @@ pub fn input(asked: &[Asked<'_>], device: &Device) -> Input {
         let clip = asked.clip;
         let count = clip.times_s.len();
         for (row, (object, span_s)) in asked.rows.iter().enumerate() {
-            let Some(object) = clip.objects.get(*object) else { continue };
+            let Some(object) = clip.objects.get(*object) else {
+                continue;
+            };
             let found = object_tokens(clip, object, *span_s, asked.with_states);
             let from = (index * rows + row) * times * TOKEN_FEATURES;
             tokens[from..from + found.len()].copy_from_slice(&found);
@@ -51,7 +58,11 @@ pub fn input(asked: &[Asked<'_>], device: &Device) -> Input {
                 let bbox = object.boxes.get(seen.at).copied().flatten();
                 let place = (index * views + at) * rows + row;
                 look_up(bbox, FINE, &mut fine[place * fine_cells..(place + 1) * fine_cells]);
-                look_up(bbox, COARSE, &mut coarse[place * coarse_cells..(place + 1) * coarse_cells]);
+                look_up(
+                    bbox,
+                    COARSE,
+                    &mut coarse[place * coarse_cells..(place + 1) * coarse_cells],
+                );
             }
         }
         let bias = &mut bias[index * length..(index + 1) * length];

@@ -56,7 +56,11 @@ impl Findings {
 
     /// Clock hour of the last step, and its probability among the hours; `None` when it stands then.
     pub fn last_hour(&self) -> Option<(u8, f64)> {
-        let (_, hours) = self.hours.iter().rev().find(|(time_s, _)| *time_s <= self.span_s.1 + 0.02)?;
+        let (_, hours) = self
+            .hours
+            .iter()
+            .rev()
+            .find(|(time_s, _)| *time_s <= self.span_s.1 + 0.02)?;
         let moving = hours.get(..STANDING)?;
         let (best, likeliest) = moving.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
         let total: f32 = moving.iter().sum();
@@ -94,7 +98,9 @@ impl Findings {
 
     /// How likely the steps of that run are toward `hour`, on average.
     pub fn run_confidence(&self, hour: u8) -> f64 {
-        let Some((start_s, end_s)) = self.run_toward(hour) else { return 0.0 };
+        let Some((start_s, end_s)) = self.run_toward(hour) else {
+            return 0.0;
+        };
         let class = usize::from(hour) - 1;
         let inside: Vec<f64> = self
             .hours

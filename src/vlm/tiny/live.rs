@@ -10,9 +10,7 @@ use super::observations::{NOTE_STEP_S, Note, SharedObservations, notes_between};
 use super::views::{draw_box, with_brightness};
 use crate::kinematics::Trajectory;
 use crate::motion::{SharedTrajectories, StoredTrajectory};
-use crate::stkit::{
-    Answer, AnswerSource, AnswerValue, COLORS, Interval, Question, Task, answer_from_geometry,
-};
+use crate::stkit::{Answer, AnswerSource, AnswerValue, COLORS, Interval, Question, Task, answer_from_geometry};
 use crate::vlm::live::{Backend, Posed};
 
 /// A 95 % interval reaches so many standard deviations to either side.
@@ -93,7 +91,11 @@ impl TinyBackend {
         });
         let views = match notes.len() {
             0 | 1 => Vec::new(),
-            count => Clip::view_times(count).into_iter().take(MAX_VIEWS).map(|at| view(&notes[at], at)).collect(),
+            count => Clip::view_times(count)
+                .into_iter()
+                .take(MAX_VIEWS)
+                .map(|at| view(&notes[at], at))
+                .collect(),
         };
         let first = notes.first();
         Some(Shown {
@@ -129,7 +131,10 @@ impl Shown {
 
     fn find(&self, model: &TinyVlm, subjects: &[u64]) -> Option<Vec<Findings>> {
         let last_s = self.clip.times_s.last().copied()?;
-        let span_s = ((self.time.0 - self.start_s).clamp(0.0, last_s), (self.time.1 - self.start_s).clamp(0.0, last_s));
+        let span_s = (
+            (self.time.0 - self.start_s).clamp(0.0, last_s),
+            (self.time.1 - self.start_s).clamp(0.0, last_s),
+        );
         let rows: Option<Vec<(usize, (f64, f64))>> = subjects
             .iter()
             .map(|id| Some((self.ids.iter().position(|known| known == id)?, span_s)))
@@ -148,7 +153,8 @@ impl Backend for TinyBackend {
         posed
             .iter()
             .map(|posed| {
-                let geometric = trajectories.read(|store| answer_from_geometry(posed.id, posed.question, store, posed.window));
+                let geometric =
+                    trajectories.read(|store| answer_from_geometry(posed.id, posed.question, store, posed.window));
                 let answer = |geometric| self.answer_beside(geometric, trajectories, &mut kept);
                 geometric.into_iter().map(answer).collect()
             })
@@ -306,7 +312,11 @@ fn told(task: Task, geometric: &Answer, found: &[Findings]) -> Option<Told> {
             let same = found.iter().skip(1).all(|other| first.angle_to_deg(other) < SAME_DEG);
             let yes = same != question.inverted;
             let word = if yes { "Yes" } else { "No" };
-            let way = if same { "the same direction" } else { "different directions" };
+            let way = if same {
+                "the same direction"
+            } else {
+                "different directions"
+            };
             Told {
                 value: AnswerValue::YesNo(yes),
                 interval: None,

@@ -33,7 +33,9 @@ impl ModuleMapper for Halving {
 /// A network's weights as a file's bytes, 16-bit floats.
 pub fn packed(network: Network) -> Result<Vec<u8>, WeightsError> {
     let bytes = network.map(&mut Halving).into_record().into_bytes();
-    bytes.map(|bytes| bytes.to_vec()).map_err(|error| WeightsError(error.to_string()))
+    bytes
+        .map(|bytes| bytes.to_vec())
+        .map_err(|error| WeightsError(error.to_string()))
 }
 
 /// The small ST-VLM.
@@ -59,7 +61,9 @@ impl TinyVlm {
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, WeightsError> {
         let device = Device::flex();
         let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes));
-        let record = record.map_err(|error| WeightsError(error.to_string()))?.cast_to_module_dtype();
+        let record = record
+            .map_err(|error| WeightsError(error.to_string()))?
+            .cast_to_module_dtype();
         let network = Network::new(&device).try_load_record(record);
         let network = network.map_err(|error| WeightsError(error.to_string()))?;
         Ok(Self { network, device })
@@ -70,7 +74,11 @@ impl TinyVlm {
         if rows.is_empty() || clip.times_s.is_empty() {
             return Vec::new();
         }
-        let asked = [Asked { clip, rows, with_states }];
+        let asked = [Asked {
+            clip,
+            rows,
+            with_states,
+        }];
         let seen = pictures(&asked, &self.device).map(|pictures| self.network.see(pictures));
         let output = self.network.answer(input(&asked, &self.device), seen);
         let [_, times, _] = output.steps.dims();
@@ -80,11 +88,15 @@ impl TinyVlm {
             return Vec::new();
         };
         rows.iter()
-            .zip(span.chunks_exact(SPAN_OUTPUTS).zip(steps.chunks_exact(times * STEP_OUTPUTS)))
+            .zip(
+                span.chunks_exact(SPAN_OUTPUTS)
+                    .zip(steps.chunks_exact(times * STEP_OUTPUTS)),
+            )
             .map(|((object, span_s), (span, steps))| {
-                let own = clip.objects.get(*object).map_or(0.0, |object| {
-                    own_axis_rad(clip, object, *span_s, with_states)
-                });
+                let own = clip
+                    .objects
+                    .get(*object)
+                    .map_or(0.0, |object| own_axis_rad(clip, object, *span_s, with_states));
                 Findings::new(clip, *span_s, own, span, steps)
             })
             .collect()

@@ -122,7 +122,9 @@ impl Block {
         let scores = part(0).matmul(part(1).swap_dims(2, 3)) * (1.0 / (each as f64).sqrt()) + bias.clone();
         let mixed = softmax(scores, 3).matmul(part(2));
         let x = x + self.out.forward(mixed.swap_dims(1, 2).reshape([rows, length, WIDTH]));
-        let mlp = self.down.forward(gelu(self.up.forward(self.norm_mlp.forward(x.clone()))));
+        let mlp = self
+            .down
+            .forward(gelu(self.up.forward(self.norm_mlp.forward(x.clone()))));
         x + mlp
     }
 }
@@ -133,7 +135,12 @@ impl Network {
         let conv = |inputs: usize, outputs: usize, kernel: usize| {
             Conv2dConfig::new([inputs, outputs], [kernel, kernel])
                 .with_stride([2, 2])
-                .with_padding(PaddingConfig2d::Explicit(kernel / 2, kernel / 2, kernel / 2, kernel / 2))
+                .with_padding(PaddingConfig2d::Explicit(
+                    kernel / 2,
+                    kernel / 2,
+                    kernel / 2,
+                    kernel / 2,
+                ))
                 .init(device)
         };
         let cells = (VIEW_WIDTH / 16) * (VIEW_HEIGHT / 16);
@@ -188,8 +195,8 @@ impl Network {
                 let found = weights.matmul(map.reshape([clips, views, cells, channels]));
                 into.forward(found).reshape([clips, views, objects * WIDTH])
             };
-            let looked = at_boxes(seen.fine, input.fine, &self.fine_in)
-                + at_boxes(seen.coarse, input.coarse, &self.coarse_in);
+            let looked =
+                at_boxes(seen.fine, input.fine, &self.fine_in) + at_boxes(seen.coarse, input.coarse, &self.coarse_in);
             let placed = input.places.matmul(looked).reshape([clips, times, objects, WIDTH]);
             tokens = tokens + placed.swap_dims(1, 2);
             view_tokens = view_tokens + seen.whole.reshape([clips, views, WIDTH]);

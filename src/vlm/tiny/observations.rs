@@ -70,9 +70,11 @@ impl Observations {
 
     /// What the frame at `time_s` is wanted for.
     pub fn wanted(&self, time_s: f64) -> Wanted {
-        let Some(last) = self.notes.back() else { return Wanted::Note };
+        let Some(last) = self.notes.back() else {
+            return Wanted::Note;
+        };
         let since_s = time_s - last.time_s;
-        if since_s < 0.0 || since_s >= NOTE_STEP_S - 1e-3 {
+        if !(0.0..NOTE_STEP_S - 1e-3).contains(&since_s) {
             Wanted::Note
         } else if since_s >= NOTE_STEP_S - VIEW_STEP_S - 0.02 && self.before.is_none() {
             Wanted::Before
@@ -128,7 +130,10 @@ pub fn notes_between(shared: &SharedObservations, start_s: f64, end_s: f64) -> V
 
 fn boxes_of(results: &FrameResults) -> Vec<(u64, BoundingBox)> {
     let (width, height) = (results.width.max(1) as f32, results.height.max(1) as f32);
-    let seen = results.tracks.iter().filter(|track| track.status == TrackStatus::Tracked);
+    let seen = results
+        .tracks
+        .iter()
+        .filter(|track| track.status == TrackStatus::Tracked);
     seen.map(|track| {
         let bbox = &track.bbox;
         let share = BoundingBox::new(bbox.x0 / width, bbox.y0 / height, bbox.x1 / width, bbox.y1 / height);

@@ -33,7 +33,13 @@ pub fn object_tokens(clip: &Clip, object: &ClipObject, span_s: (f64, f64), with_
     for (at, row) in out.chunks_exact_mut(TOKEN_FEATURES).enumerate() {
         let mut row = Row(row, 0);
         time_features(clip, at, span_s, &mut row);
-        box_features(clip, at, object.boxes.get(at).copied().flatten(), &mut last_box, &mut row);
+        box_features(
+            clip,
+            at,
+            object.boxes.get(at).copied().flatten(),
+            &mut last_box,
+            &mut row,
+        );
         path.features(clip, at, &states, &mut row);
         debug_assert_eq!(row.1, TOKEN_FEATURES);
     }
@@ -56,7 +62,11 @@ struct Row<'a>(&'a mut [f32], usize);
 impl Row<'_> {
     fn push(&mut self, value: f64) {
         if let Some(place) = self.0.get_mut(self.1) {
-            *place = if value.is_finite() { value.clamp(-8.0, 8.0) as f32 } else { 0.0 };
+            *place = if value.is_finite() {
+                value.clamp(-8.0, 8.0) as f32
+            } else {
+                0.0
+            };
         }
         self.1 += 1;
     }
@@ -284,7 +294,9 @@ pub fn query_features(clip: &Clip, (start_s, end_s): (f64, f64), with_states: bo
 /// is not there. `weights` has `columns · rows` places.
 pub fn look_up(bbox: Option<BoundingBox>, (columns, rows): (usize, usize), weights: &mut [f32]) {
     weights.fill(0.0);
-    let Some(bbox) = bbox.filter(BoundingBox::is_valid) else { return };
+    let Some(bbox) = bbox.filter(BoundingBox::is_valid) else {
+        return;
+    };
     // A box smaller than a cell is looked up between the nearest ones.
     let shares = |low: f32, high: f32, count: usize| -> Vec<f32> {
         let (low, high) = (low * count as f32, high * count as f32);

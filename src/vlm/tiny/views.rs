@@ -16,7 +16,9 @@ pub fn shrink_picture(picture: &Picture<'_>) -> Vec<u8> {
                 let from = cell * size / cells;
                 let to = ((cell + 1) * size).div_ceil(cells).clamp(from + 1, size.max(from + 1));
                 let count = (to - from).min(MOST_SAMPLES);
-                (0..count).map(|at| (from + (2 * at + 1) * (to - from) / (2 * count)).min(size - 1)).collect()
+                (0..count)
+                    .map(|at| (from + (2 * at + 1) * (to - from) / (2 * count)).min(size - 1))
+                    .collect()
             })
             .collect()
     };
@@ -28,7 +30,9 @@ pub fn shrink_picture(picture: &Picture<'_>) -> Vec<u8> {
             for &row in rows {
                 for &column in columns {
                     let sample = samples(picture, column, row);
-                    sums.iter_mut().zip(sample).for_each(|(sum, value)| *sum += u32::from(value));
+                    sums.iter_mut()
+                        .zip(sample)
+                        .for_each(|(sum, value)| *sum += u32::from(value));
                 }
             }
             let count = (rows.len() * columns.len()) as u32;
@@ -46,14 +50,21 @@ pub fn shrink_picture(picture: &Picture<'_>) -> Vec<u8> {
 fn samples(picture: &Picture<'_>, column: usize, row: usize) -> [u8; 3] {
     let at = |plane: usize, offset: usize, row: usize| {
         let plane = picture.planes().get(plane);
-        plane.and_then(|plane| plane.data.get(row * plane.stride + offset)).copied().unwrap_or(0)
+        plane
+            .and_then(|plane| plane.data.get(row * plane.stride + offset))
+            .copied()
+            .unwrap_or(0)
     };
     match picture.format() {
         PixelFormat::Nv12 => {
             let pair = column / 2 * 2;
             [at(0, column, row), at(1, pair, row / 2), at(1, pair + 1, row / 2)]
         }
-        PixelFormat::I420 => [at(0, column, row), at(1, column / 2, row / 2), at(2, column / 2, row / 2)],
+        PixelFormat::I420 => [
+            at(0, column, row),
+            at(1, column / 2, row / 2),
+            at(2, column / 2, row / 2),
+        ],
         PixelFormat::Rgb => [0, 1, 2].map(|channel| at(0, column * 3 + channel, row)),
         PixelFormat::Bgr => [2, 1, 0].map(|channel| at(0, column * 3 + channel, row)),
         PixelFormat::Rgbx => [0, 1, 2].map(|channel| at(0, column * 4 + channel, row)),
@@ -171,7 +182,9 @@ mod tests {
     fn a_plain_picture_stays_plain_and_an_edge_stays_in_place() {
         let plain = shrink(&[90; 33 * 21 * 3], 33, 21).unwrap();
         assert!(plain.len() == VIEW_WIDTH * VIEW_HEIGHT * 3 && plain.iter().all(|value| *value == 90));
-        let half: Vec<u8> = (0..384 * 640).flat_map(|at| [if at % 640 < 320 { 0 } else { 255 }; 3]).collect();
+        let half: Vec<u8> = (0..384 * 640)
+            .flat_map(|at| [if at % 640 < 320 { 0 } else { 255 }; 3])
+            .collect();
         let half = shrink(&half, 640, 384).unwrap();
         assert_eq!((half[63 * 3], half[64 * 3]), (0, 255));
         assert!(shrink(&[0; 10], 4, 4).is_none());
@@ -188,8 +201,14 @@ mod tests {
         let luma = vec![111u8; pixels];
         let chroma = [88u8, 191].repeat(pixels / 4);
         let planes = [
-            crate::frame::Plane { data: &luma, stride: width as usize },
-            crate::frame::Plane { data: &chroma, stride: width as usize },
+            crate::frame::Plane {
+                data: &luma,
+                stride: width as usize,
+            },
+            crate::frame::Plane {
+                data: &chroma,
+                stride: width as usize,
+            },
         ];
         let nv12 = Picture::new(PixelFormat::Nv12, width, height, YuvColor::Bt601Full, &planes).unwrap();
         let found = shrink_picture(&nv12);
@@ -203,6 +222,9 @@ mod tests {
         let mut pixels = vec![0; VIEW_WIDTH * VIEW_HEIGHT * VIEW_CHANNELS];
         draw_box(&mut pixels, &BoundingBox::new(-0.5, 0.5, 0.25, 2.0), [255, 0, 0]);
         let at = |x: usize, y: usize| pixels[(y * VIEW_WIDTH + x) * VIEW_CHANNELS];
-        assert_eq!((at(0, 40), at(32, 60), at(16, 79), at(16, 60), at(40, 40)), (255, 255, 255, 0, 0));
+        assert_eq!(
+            (at(0, 40), at(32, 60), at(16, 79), at(16, 60), at(40, 40)),
+            (255, 255, 255, 0, 0)
+        );
     }
 }

@@ -92,7 +92,10 @@ impl TrainSettings {
             return Err(format!("rate: expected more than 0, found {}", self.rate));
         }
         if !(self.worlds_per_step >= 0.0 && self.worlds_per_step.is_finite()) {
-            return Err(format!("worlds_per_step: expected 0 or more, found {}", self.worlds_per_step));
+            return Err(format!(
+                "worlds_per_step: expected 0 or more, found {}",
+                self.worlds_per_step
+            ));
         }
         if self.world_seeds.0 > self.world_seeds.1 {
             return Err(format!(

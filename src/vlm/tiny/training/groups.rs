@@ -78,7 +78,9 @@ pub fn draw(timeline: &Timeline, senses: Senses, random: &mut Pcg64) -> Option<G
         .iter()
         .filter(|track| {
             let seen = track.boxes[start..=start + steps].iter().flatten().count();
-            let known = track.range_m[start..=start + steps].iter().all(|range| range.is_finite());
+            let known = track.range_m[start..=start + steps]
+                .iter()
+                .all(|range| range.is_finite());
             known && seen as f64 >= MIN_VISIBLE_SHARE * (steps + 1) as f64
         })
         .collect();
@@ -181,7 +183,9 @@ fn row(
         hours.push((class, weight));
         let speed = match time {
             0 => None,
-            _ => center(time).zip(center(time - 1)).map(|(here, there)| (here - there).norm() / STEP_S),
+            _ => center(time)
+                .zip(center(time - 1))
+                .map(|(here, there)| (here - there).norm() / STEP_S),
         };
         step_speeds.push(speed.map_or((0.0, 0.0), |speed| (speed.max(LEAST_SPEED_MPS).ln() as f32, 1.0)));
         let visible = track.boxes[start + time].is_some();

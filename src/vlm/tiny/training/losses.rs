@@ -44,7 +44,11 @@ impl Targets {
     pub fn new(groups: &[Group], device: &Device) -> Self {
         let times = groups.iter().map(|group| group.clip.times_s.len()).max().unwrap_or(1);
         let count = groups.len() * ROWS;
-        let rows = || groups.iter().flat_map(|group| group.rows.iter().map(move |row| (group, row)));
+        let rows = || {
+            groups
+                .iter()
+                .flat_map(|group| group.rows.iter().map(move |row| (group, row)))
+        };
         let one = |value: fn(&Row) -> f32| -> Tensor<1> {
             let values: Vec<f32> = rows().map(|(_, row)| value(row)).collect();
             Tensor::from_data(TensorData::new(values, [count]), device)
@@ -97,7 +101,10 @@ impl Targets {
         let off = off.clone().mul(off).sum_dim(1).reshape([rows]);
         let heading = (off * self.heading_weight.clone()).sum() / (self.heading_weight.sum() + 1.0);
         let step = |at: usize| output.steps.clone().narrow(2, at, 1).reshape([rows, times]);
-        let step_speed = weighted(huber(step(HOUR_CLASSES) - self.step_speeds, 1.0), self.step_speed_weights);
+        let step_speed = weighted(
+            huber(step(HOUR_CLASSES) - self.step_speeds, 1.0),
+            self.step_speed_weights,
+        );
         let range = weighted(huber(step(HOUR_CLASSES + 1) - self.ranges, 1.0), self.range_weights);
         let told = log_softmax(output.steps.narrow(2, 0, HOUR_CLASSES), 2);
         let told = told.gather(2, self.hours.unsqueeze_dim::<3>(2)).reshape([rows, times]);

@@ -77,7 +77,11 @@ pub fn engine_states(
     let mut across: [Lasting; 2] = std::array::from_fn(|_| Lasting::new(1.5, random));
     let mut velocity_error: [Lasting; 2] = std::array::from_fn(|_| Lasting::new(0.8, random));
     let late = random.random::<f64>() < 0.2;
-    let first = if late { random.random_range(0..points.len().div_ceil(4).max(1)) } else { 0 };
+    let first = if late {
+        random.random_range(0..points.len().div_ceil(4).max(1))
+    } else {
+        0
+    };
     let mut unseen = 0usize;
     let noisy: Vec<Point3<f64>> = points
         .iter()
@@ -94,7 +98,11 @@ pub fn engine_states(
         .collect();
     (0..points.len())
         .map(|at| {
-            unseen = if seen.get(at).copied().unwrap_or(false) { 0 } else { unseen + 1 };
+            unseen = if seen.get(at).copied().unwrap_or(false) {
+                0
+            } else {
+                unseen + 1
+            };
             let lost = at < first || unseen > 4;
             let from = at.saturating_sub(1);
             let to = (at + 1).min(points.len() - 1);

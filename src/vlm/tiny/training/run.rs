@@ -122,10 +122,15 @@ impl Run {
     /// goes on from the one before.
     fn resume(mut self, folder: &Path) -> Result<Self, TrainError> {
         let path = folder.join("step");
-        let Ok(text) = fs::read_to_string(&path) else { return Ok(self) };
+        let Ok(text) = fs::read_to_string(&path) else {
+            return Ok(self);
+        };
         self.step = text.trim().parse().map_err(|error| file_error(&path, error))?;
         let path = folder.join(format!("network-{}.bpk", self.step));
-        self.network = self.network.try_load_file(&path).map_err(|error| file_error(&path, error))?;
+        self.network = self
+            .network
+            .try_load_file(&path)
+            .map_err(|error| file_error(&path, error))?;
         let path = folder.join(format!("optimizer-{}.bpk", self.step));
         self.optimizer = self.optimizer.load(&path).map_err(|error| file_error(&path, error))?;
         Ok(self)
@@ -143,7 +148,10 @@ impl Run {
         let part = folder.join("step.part");
         fs::write(&part, step.to_string()).map_err(|error| file_error(&part, error))?;
         fs::rename(&part, &path).map_err(|error| file_error(&path, error))?;
-        for entry in fs::read_dir(folder).map_err(|error| file_error(folder, error))?.flatten() {
+        for entry in fs::read_dir(folder)
+            .map_err(|error| file_error(folder, error))?
+            .flatten()
+        {
             let name = entry.file_name().to_string_lossy().into_owned();
             let of_a_checkpoint = name.starts_with("network-") || name.starts_with("optimizer-");
             if of_a_checkpoint && !name.ends_with(&format!("-{step}.bpk")) {

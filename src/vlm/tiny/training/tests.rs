@@ -94,7 +94,10 @@ fn sixteen_samples_are_learned_by_heart() {
     }
     let (first, last) = (losses.first().unwrap(), losses.last().unwrap());
     // The speeds within some percent, the hours and headings nearly certain.
-    assert!(last[0] < first[0] - 1.5 && last[0] < -1.0, "speed {first:?} -> {last:?}");
+    assert!(
+        last[0] < first[0] - 1.5 && last[0] < -1.0,
+        "speed {first:?} -> {last:?}"
+    );
     assert!(last[1] < 0.25 * first[1], "hours {first:?} -> {last:?}");
     assert!(last[2] < 0.1 * first[2].max(0.5), "heading {first:?} -> {last:?}");
 }

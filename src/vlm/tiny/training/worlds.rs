@@ -152,7 +152,11 @@ impl Timeline {
                 time_s: point as f64 * STEP_S,
                 center_in_world,
                 world_from_object: UnitQuaternion::from_axis_angle(&Vector3::z_axis(), actor.yaw_rad),
-                size_m: Some(Vector3::new(actor.size.length_m, actor.size.width_m, actor.size.height_m)),
+                size_m: Some(Vector3::new(
+                    actor.size.length_m,
+                    actor.size.width_m,
+                    actor.size.height_m,
+                )),
                 seen: true,
                 labelled_box: None,
             });
