@@ -228,10 +228,11 @@ fn describe(text: &mut String, site: &str, name: &str, camera: &Camera) -> std::
         } else {
             " (not reliable)"
         };
-        writeln!(text, "  {}: {}{doubt}", answer.question_id, answer.text)?;
-        if let Some(geometry) = &answer.geometry {
-            writeln!(text, "      by geometry: {}", geometry.text)?;
-        }
+        let beside = match &answer.geometry {
+            Some(geometry) => format!(" | by geometry: {}", geometry.text),
+            None => String::new(),
+        };
+        writeln!(text, "  {}: {}{beside}{doubt}", answer.question_id, answer.text)?;
     }
     writeln!(text)
 }

@@ -113,8 +113,10 @@ impl TinyBackend {
     }
 }
 
-/// Objects of a clip at most: more than the tasks compare.
-const MAX_SUBJECTS: usize = 16;
+/// Objects of a clip at most; questions about more are left to geometry.
+const MAX_SUBJECTS: usize = 32;
+/// Speeds below this were told to the model as standing in training, m/s.
+const STANDING_MPS: f64 = 0.07;
 
 /// What the model is shown for one time, kept for the next question about the same time.
 struct Shown {
@@ -230,8 +232,12 @@ fn told(task: Task, geometric: &Answer, found: &[Findings]) -> Option<Told> {
     let question: &Question = &geometric.question;
     Some(match task {
         Task::TraveledDistance => {
-            let value = first.speed_mps * duration_s;
-            let (low, high) = (value / factor, value * factor);
+            let stands = first.speed_mps < STANDING_MPS;
+            let value = if stands { 0.0 } else { first.speed_mps * duration_s };
+            let (low, high) = match stands {
+                true => (0.0, first.speed_mps * factor * duration_s),
+                false => (value / factor, value * factor),
+            };
             Told {
                 value: AnswerValue::DistanceM(value),
                 interval: Some(Interval { low, high }),
@@ -242,8 +248,12 @@ fn told(task: Task, geometric: &Answer, found: &[Findings]) -> Option<Told> {
             }
         }
         Task::TravelingSpeed => {
-            let value = first.speed_mps;
-            let (low, high) = (value / factor, value * factor);
+            let stands = first.speed_mps < STANDING_MPS;
+            let value = if stands { 0.0 } else { first.speed_mps };
+            let (low, high) = match stands {
+                true => (0.0, first.speed_mps * factor),
+                false => (value / factor, value * factor),
+            };
             Told {
                 value: AnswerValue::SpeedMps(value),
                 interval: Some(Interval { low, high }),
@@ -295,11 +305,16 @@ fn told(task: Task, geometric: &Answer, found: &[Findings]) -> Option<Told> {
                 })
                 .fold(1.0, f64::min);
             let winner = *geometric.subjects.get(best)?;
-            let verb = match (task, question.inverted) {
-                (Task::TravelingSpeedComparison, false) => "moves faster",
-                (Task::TravelingSpeedComparison, true) => "moves slower",
-                (_, false) => "travels a greater distance",
-                (_, true) => "travels a shorter distance",
+            let many = geometric.subjects.len() > 2;
+            let verb = match (task, question.inverted, many) {
+                (Task::TravelingSpeedComparison, false, false) => "moves faster",
+                (Task::TravelingSpeedComparison, false, true) => "moves fastest",
+                (Task::TravelingSpeedComparison, true, false) => "moves slower",
+                (Task::TravelingSpeedComparison, true, true) => "moves slowest",
+                (_, false, false) => "travels a greater distance",
+                (_, false, true) => "travels the greatest distance",
+                (_, true, false) => "travels a shorter distance",
+                (_, true, true) => "travels the shortest distance",
             };
             Told {
                 value: AnswerValue::ObjectId(winner),
