@@ -3,31 +3,29 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use nalgebra::{Isometry3, Point3, UnitQuaternion, Vector3};
+use nalgebra::Point3;
 use rand_pcg::Pcg64;
 use serde::Serialize;
 
 use crate::datasets::{
-    CameraTrack, DataSource, Domain, LabelSource, LabelledBox, ObjectKind, ObjectSample, ObjectTrack, Recording,
-    TimedPose,
+    CameraTrack, DataSource, Domain, LabelSource, LabelledBox, ObjectSample, ObjectTrack, Recording, TimedPose, pose_at,
 };
 use crate::detection::BoundingBox;
 use crate::sim::render::Renderer;
 use crate::sim::{ActorClass, Scene, World, WorldError, WorldSettings};
 use crate::stkit::benchmark::{BoxesOnly, Constant, Geometry, Model, QuestionOnly, Scorer, Scores};
 use crate::stkit::builder::{Asked, answer_in_words, build_records};
-use crate::stkit::{COLORS, Label, Question, Record, RecordObject, Span, Task, TrackId, parse_question};
-use crate::vlm::tiny::clip::{Clip, ClipCamera, ClipObject, State, VIEW_STEP_S, View};
-use crate::vlm::tiny::training::engine_states;
+use crate::stkit::{COLORS, Label, Question, Record, RecordObject, Span, TrackId, parse_question};
+use crate::vlm::tiny::clip::{Clip, ClipCamera, ClipObject, State, VIEW_STEP_S, View, optical_yaw_rad};
+use crate::vlm::tiny::training::{engine_states, sample_of, track_of};
 use crate::vlm::tiny::views::{brightness, draw_box, shrink, with_brightness};
-use crate::vlm::tiny::{Findings, TinyVlm};
+use crate::vlm::tiny::{Said, TinyVlm, Verdict, Z80, verdict};
 
 /// Time between two pictures that are kept, seconds.
 const STEP_S: f64 = 0.25;
 /// Clips are looked at no more often than this, seconds.
 const LEAST_STEP_S: f64 = 0.45;
-/// Where the angle between two ways stops being "the same direction", degrees.
-const SAME_DEG: f64 = 15.0;
+const KMH_PER_MPS: f64 = 3.6;
 /// An object hidden for more than this is not seen.
 const MIN_VISIBLE: f64 = 0.35;
 /// Keeps these draws apart from all others.
@@ -136,14 +134,14 @@ pub fn evaluate(
         lines.push(line(answerer, &records, |record| {
             done += 1;
             told("asking", done, records.len());
-            let Some((index, pictures)) = by_name.get(&record.quality.provenance.recording) else {
-                return (String::new(), None);
-            };
-            let Some(recording) = recordings.get(*index) else {
-                return (String::new(), None);
-            };
-            let clip = clip(record, recording, pictures, with_states, done as u64);
-            reply(model, record, &clip, with_states)
+            let shown = by_name.get(&record.quality.provenance.recording);
+            let shown = shown.and_then(|(index, pictures)| {
+                clip(record, recordings.get(*index)?, pictures, with_states, done as u64)
+            });
+            match shown {
+                Some(clip) => reply(model, record, &clip, with_states),
+                None => (String::new(), None),
+            }
         }));
     }
     Ok(lines)
@@ -209,37 +207,21 @@ fn record(scene: Scene, seed: u64, settings: &Settings) -> Result<Kept, WorldErr
         for actor in snapshot.actors.iter().filter(|actor| actor.class != ActorClass::Ball) {
             let id = u64::from(actor.id);
             let sighting = rendered.sightings.iter().find(|sighting| sighting.id == actor.id);
+            let visible = sighting.is_some_and(|sighting| sighting.visible_fraction() >= MIN_VISIBLE);
             let sample = ObjectSample {
-                time_s,
-                center_in_world: actor.center_in_world(),
-                world_from_object: UnitQuaternion::from_axis_angle(&Vector3::z_axis(), actor.yaw_rad),
-                size_m: Some(Vector3::new(
-                    actor.size.length_m,
-                    actor.size.width_m,
-                    actor.size.height_m,
-                )),
-                seen: sighting.is_some_and(|sighting| sighting.visible_fraction() >= MIN_VISIBLE),
+                seen: visible,
                 labelled_box: sighting.map(|sighting| LabelledBox {
                     bbox: sighting.bbox,
                     truncation: if sighting.truncated { 0.3 } else { 0.0 },
-                    occlusion: if sighting.visible_fraction() >= MIN_VISIBLE {
-                        0
-                    } else {
-                        2
-                    },
+                    occlusion: if visible { 0 } else { 2 },
                 }),
+                ..sample_of(actor, time_s)
             };
             match objects.iter_mut().find(|object| object.id == id) {
                 Some(object) => object.samples.push(sample),
                 None => objects.push(ObjectTrack {
-                    id,
-                    name: id.to_string(),
-                    class: actor.class.label(),
-                    kind: match actor.class {
-                        ActorClass::Person => ObjectKind::Pedestrian,
-                        _ => ObjectKind::Vehicle,
-                    },
                     samples: vec![sample],
+                    ..track_of(actor)
                 }),
             }
         }
@@ -275,7 +257,7 @@ fn clip(
     pictures: &[(Vec<u8>, Option<Vec<u8>>)],
     with_states: bool,
     number: u64,
-) -> Clip {
+) -> Option<Clip> {
     let start_s = record.quality.provenance.start_s;
     let mut times_s: Vec<f64> = Vec::new();
     for time_s in &record.timestamps {
@@ -286,31 +268,9 @@ fn clip(
             _ => times_s.push(*time_s),
         }
     }
-    let camera = record.camera.map_or(
-        ClipCamera {
-            fx: 1.0,
-            fy: 1.0,
-            cx: 0.5,
-            cy: 0.5,
-            aspect: 1.0,
-        },
-        |camera| {
-            let (width, height) = (f64::from(camera.width), f64::from(camera.height));
-            ClipCamera {
-                fx: camera.fx / width,
-                fy: camera.fy / height,
-                cx: camera.cx / width,
-                cy: camera.cy / height,
-                aspect: width / height,
-            }
-        },
-    );
-    let size = record
-        .camera
-        .map_or((1.0, 1.0), |camera| (camera.width as f32, camera.height as f32));
-    let pose = |time_s: f64| -> Option<Isometry3<f64>> {
-        crate::datasets::pose_at(&recording.cameras.first()?.poses, start_s + time_s)
-    };
+    let camera = record.camera?;
+    let size = (camera.width as f32, camera.height as f32);
+    let pose = pose_at(&recording.cameras.first()?.poses, start_s);
     let objects: Vec<ClipObject> = record
         .objects
         .iter()
@@ -330,10 +290,6 @@ fn clip(
             ClipObject { boxes, states }
         })
         .collect();
-    let yaw = pose(0.0).map(|pose| {
-        let forward = pose.rotation * Vector3::z();
-        forward.y.atan2(forward.x)
-    });
     let views = Clip::view_times(times_s.len())
         .into_iter()
         .filter_map(|at| {
@@ -349,13 +305,17 @@ fn clip(
             Some(View { at, pixels })
         })
         .collect();
-    Clip {
+    Some(Clip {
         times_s,
-        camera,
-        camera_yaw_rad: yaw,
+        camera: ClipCamera::from_pixels(
+            (camera.fx, camera.fy),
+            (camera.cx, camera.cy),
+            (camera.width, camera.height),
+        ),
+        camera_yaw_rad: pose.map(|pose| optical_yaw_rad(&pose)),
         views,
         objects,
-    }
+    })
 }
 
 /// States as an engine would have them, on the grid that training has them on.
@@ -387,7 +347,7 @@ fn states(
         let Some(sample) = track.at(start_s + time_s, 0.55) else {
             return none();
         };
-        let Some(pose) = crate::datasets::pose_at(&camera.poses, start_s + time_s) else {
+        let Some(pose) = pose_at(&camera.poses, start_s + time_s) else {
             return none();
         };
         centers.push(sample.center_in_world);
@@ -420,7 +380,8 @@ fn reply(model: &TinyVlm, record: &Record, clip: &Clip, with_states: bool) -> (S
     let rows: Vec<(usize, (f64, f64))> = (0..record.objects.len()).map(|object| (object, span_s)).collect();
     let found = model.find(clip, &rows, with_states);
     let colors = record.colors();
-    let Some((label, interval)) = label(&question, &found, &colors) else {
+    let told = verdict(&question, &found, span_s.1 - span_s.0);
+    let Some((label, interval)) = told.and_then(|told| label(&question, &told, &colors)) else {
         return ("There is no answer.".to_owned(), None);
     };
     let task = question.task.unwrap_or(record.task);
@@ -439,32 +400,17 @@ fn reply(model: &TinyVlm, record: &Record, clip: &Clip, with_states: bool) -> (S
     (answer_in_words(&asked, &label, 0), inside)
 }
 
-fn label(question: &Question, found: &[Findings], colors: &[&str]) -> Option<(Label, Option<(f64, f64)>)> {
-    let first = found.first()?;
-    let task = question.task?;
-    Some(match task {
-        Task::TraveledDistance => {
-            let value = first.distance_m();
-            (Label::DistanceM(value), Some(first.interval80(value)))
+fn label(question: &Question, verdict: &Verdict, colors: &[&str]) -> Option<(Label, Option<(f64, f64)>)> {
+    Some(match verdict.said {
+        Said::DistanceM(metres) => (Label::DistanceM(metres.value), Some(metres.interval(Z80))),
+        Said::SpeedMps(speed) => {
+            let (low, high) = speed.interval(Z80);
+            let interval = (low * KMH_PER_MPS, high * KMH_PER_MPS);
+            (Label::SpeedKmh(speed.value * KMH_PER_MPS), Some(interval))
         }
-        Task::TravelingSpeed => {
-            let value = first.speed_mps * 3.6;
-            (Label::SpeedKmh(value), Some(first.interval80(value)))
-        }
-        Task::MovementDirection => (Label::ClockHour(first.last_hour()?.0), None),
-        Task::DirectionTimestamp => {
-            let (start_s, end_s) = first.run_toward(question.clock_hour?)?;
-            (Label::TimeRangeS(start_s, end_s), None)
-        }
-        Task::TraveledDistanceComparison | Task::TravelingSpeedComparison => {
-            let second = found.get(1)?;
-            let faster = first.faster_than(second) >= 0.5;
-            let index = usize::from(faster == question.inverted);
-            (Label::Object((*colors.get(index)?).to_owned()), None)
-        }
-        Task::MovementDirectionComparison => {
-            let same = first.angle_to_deg(found.get(1)?) < SAME_DEG;
-            (Label::YesNo(same != question.inverted), None)
-        }
+        Said::ClockHour(hour) => (Label::ClockHour(hour), None),
+        Said::TimeRangeS(start_s, end_s) => (Label::TimeRangeS(start_s, end_s), None),
+        Said::Object(index) => (Label::Object((*colors.get(index)?).to_owned()), None),
+        Said::Same(same) => (Label::YesNo(same != question.inverted), None),
     })
 }

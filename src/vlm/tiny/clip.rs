@@ -1,7 +1,8 @@
 //! What the model is shown: a clip's times, camera, small pictures, boxes, and the engine's states where it runs.
 
-use nalgebra::{Point3, Vector3};
+use nalgebra::{Isometry3, Point3, Vector3};
 
+use crate::camera::Intrinsics;
 use crate::detection::BoundingBox;
 
 /// Width of the pictures that the model sees, pixels; they are stretched to it.
@@ -30,6 +31,32 @@ pub struct ClipCamera {
     pub cy: f64,
     /// Width over height, pixels.
     pub aspect: f64,
+}
+
+impl ClipCamera {
+    /// From focal lengths and principal point in pixels of a picture of `size` pixels across and down.
+    pub fn from_pixels((fx, fy): (f64, f64), (cx, cy): (f64, f64), size: (u32, u32)) -> Self {
+        let (width, height) = (f64::from(size.0), f64::from(size.1));
+        Self {
+            fx: fx / width,
+            fy: fy / height,
+            cx: cx / width,
+            cy: cy / height,
+            aspect: width / height,
+        }
+    }
+
+    /// Of intrinsics; distortion is left out.
+    pub fn of(intrinsics: &Intrinsics) -> Self {
+        let (focal, center) = ((intrinsics.fx, intrinsics.fy), (intrinsics.cx, intrinsics.cy));
+        Self::from_pixels(focal, center, (intrinsics.width, intrinsics.height))
+    }
+}
+
+/// Heading of the optical axis over the ground, radians counter-clockwise from the world's x.
+pub fn optical_yaw_rad(world_from_camera: &Isometry3<f64>) -> f64 {
+    let forward = world_from_camera.rotation * Vector3::z();
+    forward.y.atan2(forward.x)
 }
 
 /// One picture with the boxes drawn into it.

@@ -4,7 +4,7 @@ use super::clip::Clip;
 use super::network::{STANDING, STEP_OUTPUTS};
 
 /// An 80 % interval reaches so many standard deviations to either side.
-const Z80: f64 = 1.2816;
+pub const Z80: f64 = 1.2816;
 
 /// What the model finds about one object over one time.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,15 +43,9 @@ impl Findings {
         }
     }
 
-    /// Metres travelled.
-    pub fn distance_m(&self) -> f64 {
-        self.speed_mps * (self.span_s.1 - self.span_s.0)
-    }
-
-    /// The interval that holds the true value of `median` with 80 % probability.
+    /// The interval that holds the true value of `median`, which goes with the speed, with 80 % probability.
     pub fn interval80(&self, median: f64) -> (f64, f64) {
-        let factor = (Z80 * self.log_sigma).exp();
-        (median / factor, median * factor)
+        spread(median, self.log_sigma, Z80)
     }
 
     /// Clock hour of the last step, and its probability among the hours; `None` when it stands then.
@@ -124,6 +118,12 @@ impl Findings {
         let angle = (self.heading_rad - other.heading_rad).to_degrees().rem_euclid(360.0);
         angle.min(360.0 - angle)
     }
+}
+
+/// From so many standard deviations of the logarithm below `median` to as many above.
+pub(super) fn spread(median: f64, log_sigma: f64, deviations: f64) -> (f64, f64) {
+    let factor = (deviations * log_sigma).exp();
+    (median / factor, median * factor)
 }
 
 fn softmax(outputs: &[f32]) -> [f32; STANDING + 1] {

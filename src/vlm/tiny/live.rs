@@ -3,28 +3,19 @@
 
 use std::sync::Arc;
 
-use super::clip::{Clip, ClipCamera, ClipObject, MAX_TIMES, MAX_VIEWS, State, View};
+use super::clip::{Clip, ClipObject, MAX_TIMES, MAX_VIEWS, State, View};
 use super::findings::Findings;
 use super::model::TinyVlm;
 use super::observations::{NOTE_STEP_S, Note, SharedObservations, notes_between};
+use super::verdict::{Said, Verdict, verdict};
 use super::views::{draw_box, with_brightness};
 use crate::kinematics::Trajectory;
 use crate::motion::{SharedTrajectories, StoredTrajectory};
-use crate::stkit::{Answer, AnswerSource, AnswerValue, COLORS, Interval, Question, Task, answer_from_geometry};
+use crate::stkit::{Answer, AnswerSource, AnswerValue, COLORS, Interval, Task, answer_from_geometry};
 use crate::vlm::live::{Backend, Posed};
 
 /// A 95 % interval reaches so many standard deviations to either side.
 const Z95: f64 = 1.96;
-/// Two objects move the same way when their ways are within half an hour of the clock, degrees.
-const SAME_DEG: f64 = 15.0;
-/// What is known of a camera that nobody tells about.
-const UNKNOWN_CAMERA: ClipCamera = ClipCamera {
-    fx: 0.714,
-    fy: 1.0,
-    cx: 0.5,
-    cy: 0.5,
-    aspect: 1.4,
-};
 
 /// Answers with the small model.
 #[derive(Debug)]
@@ -97,14 +88,14 @@ impl TinyBackend {
                 .map(|at| view(&notes[at], at))
                 .collect(),
         };
-        let first = notes.first();
+        let first = notes.first()?;
         Some(Shown {
             time,
             ids,
             clip: Clip {
                 times_s: times_s.iter().map(|time_s| time_s - start_s).collect(),
-                camera: first.and_then(|note| note.camera).unwrap_or(UNKNOWN_CAMERA),
-                camera_yaw_rad: first.and_then(|note| note.camera_yaw_rad).or(Some(0.0)),
+                camera: first.camera?,
+                camera_yaw_rad: first.camera_yaw_rad.or(Some(0.0)),
                 views,
                 objects,
             },
@@ -115,8 +106,6 @@ impl TinyBackend {
 
 /// Objects of a clip at most; questions about more are left to geometry.
 const MAX_SUBJECTS: usize = 32;
-/// Speeds below this were told to the model as standing in training, m/s.
-const STANDING_MPS: f64 = 0.07;
 
 /// What the model is shown for one time, kept for the next question about the same time.
 struct Shown {
@@ -225,127 +214,77 @@ struct Told {
 }
 
 fn told(task: Task, geometric: &Answer, found: &[Findings]) -> Option<Told> {
-    let first = found.first()?;
-    let id = *geometric.subjects.first()?;
-    let duration_s = geometric.end_s - geometric.start_s;
-    let factor = (Z95 * first.log_sigma).exp();
-    let question: &Question = &geometric.question;
-    Some(match task {
-        Task::TraveledDistance => {
-            let stands = first.speed_mps < STANDING_MPS;
-            let value = if stands { 0.0 } else { first.speed_mps * duration_s };
-            let (low, high) = match stands {
-                true => (0.0, first.speed_mps * factor * duration_s),
-                false => (value / factor, value * factor),
-            };
-            Told {
-                value: AnswerValue::DistanceM(value),
-                interval: Some(Interval { low, high }),
-                text: format!(
-                    "The total distance traveled by object {id} is {value:.2} meters (between {low:.1} and {high:.1})."
-                ),
-                confidence: within_quarter(first.log_sigma),
-            }
+    let subjects = &geometric.subjects;
+    let id = *subjects.first()?;
+    let question = &geometric.question;
+    let Verdict { said, confidence } = verdict(question, found, geometric.end_s - geometric.start_s)?;
+    let mut interval = None;
+    let (value, text) = match said {
+        Said::DistanceM(metres) => {
+            let (low, high) = metres.interval(Z95);
+            interval = Some(Interval { low, high });
+            let value = metres.value;
+            let text = format!(
+                "The total distance traveled by object {id} is {value:.2} meters (between {low:.1} and {high:.1})."
+            );
+            (AnswerValue::DistanceM(value), text)
         }
-        Task::TravelingSpeed => {
-            let stands = first.speed_mps < STANDING_MPS;
-            let value = if stands { 0.0 } else { first.speed_mps };
-            let (low, high) = match stands {
-                true => (0.0, first.speed_mps * factor),
-                false => (value / factor, value * factor),
-            };
-            Told {
-                value: AnswerValue::SpeedMps(value),
-                interval: Some(Interval { low, high }),
-                text: format!(
-                    "The average speed of object {id} is {:.2} km/h (between {:.1} and {:.1}).",
-                    value * 3.6,
-                    low * 3.6,
-                    high * 3.6
-                ),
-                confidence: within_quarter(first.log_sigma),
-            }
+        Said::SpeedMps(speed) => {
+            let (low, high) = speed.interval(Z95);
+            interval = Some(Interval { low, high });
+            let [value_kmh, low_kmh, high_kmh] = [speed.value, low, high].map(|speed_mps| speed_mps * 3.6);
+            let text = format!(
+                "The average speed of object {id} is {value_kmh:.2} km/h (between {low_kmh:.1} and {high_kmh:.1})."
+            );
+            (AnswerValue::SpeedMps(speed.value), text)
         }
-        Task::MovementDirection => {
-            let (hour, confidence) = first.last_hour()?;
-            Told {
-                value: AnswerValue::ClockHour(hour),
-                interval: None,
-                text: format!("Object {id} moves in the direction of {hour} o'clock at the end."),
-                confidence,
-            }
+        Said::ClockHour(hour) => {
+            let text = format!("Object {id} moves in the direction of {hour} o'clock at the end.");
+            (AnswerValue::ClockHour(hour), text)
         }
-        Task::DirectionTimestamp => {
+        Said::TimeRangeS(start_s, end_s) => {
             let hour = question.clock_hour?;
-            let (start_s, end_s) = first.run_toward(hour)?;
-            let offset_s = geometric.start_s - first.span_s.0;
+            let offset_s = geometric.start_s - found.first()?.span_s.0;
             let (start_s, end_s) = (start_s + offset_s, end_s + offset_s);
-            Told {
-                value: AnswerValue::TimeRangeS(start_s, end_s),
-                interval: None,
-                text: format!(
-                    "Object {id} moves in the {hour} o'clock direction from {start_s:.2} to {end_s:.2} seconds."
-                ),
-                confidence: first.run_confidence(hour),
-            }
+            let text =
+                format!("Object {id} moves in the {hour} o'clock direction from {start_s:.2} to {end_s:.2} seconds.");
+            (AnswerValue::TimeRangeS(start_s, end_s), text)
         }
-        Task::TraveledDistanceComparison | Task::TravelingSpeedComparison => {
-            let order = |a: &usize, b: &usize| found[*a].speed_mps.total_cmp(&found[*b].speed_mps);
-            let indices: Vec<usize> = (0..found.len()).collect();
-            let best = match question.inverted {
-                true => indices.iter().copied().min_by(order)?,
-                false => indices.iter().copied().max_by(order)?,
-            };
-            let confidence = indices
-                .iter()
-                .filter(|index| **index != best)
-                .map(|index| {
-                    let faster = found[best].faster_than(&found[*index]);
-                    if question.inverted { 1.0 - faster } else { faster }
-                })
-                .fold(1.0, f64::min);
-            let winner = *geometric.subjects.get(best)?;
-            let many = geometric.subjects.len() > 2;
-            let verb = match (task, question.inverted, many) {
-                (Task::TravelingSpeedComparison, false, false) => "moves faster",
-                (Task::TravelingSpeedComparison, false, true) => "moves fastest",
-                (Task::TravelingSpeedComparison, true, false) => "moves slower",
-                (Task::TravelingSpeedComparison, true, true) => "moves slowest",
-                (_, false, false) => "travels a greater distance",
-                (_, false, true) => "travels the greatest distance",
-                (_, true, false) => "travels a shorter distance",
-                (_, true, true) => "travels the shortest distance",
-            };
-            Told {
-                value: AnswerValue::ObjectId(winner),
-                interval: None,
-                text: format!("Object {winner} {verb}."),
-                confidence,
-            }
+        Said::Object(index) => {
+            let winner = *subjects.get(index)?;
+            let text = format!("Object {winner} {}.", verb(task, question.inverted, subjects.len() > 2));
+            (AnswerValue::ObjectId(winner), text)
         }
-        Task::MovementDirectionComparison => {
-            let same = found.iter().skip(1).all(|other| first.angle_to_deg(other) < SAME_DEG);
+        Said::Same(same) => {
             let yes = same != question.inverted;
             let word = if yes { "Yes" } else { "No" };
-            let way = if same {
-                "the same direction"
-            } else {
-                "different directions"
+            let way = match same {
+                true => "the same direction",
+                false => "different directions",
             };
-            Told {
-                value: AnswerValue::YesNo(yes),
-                interval: None,
-                text: format!("{word}, they are moving in {way}."),
-                confidence: found.iter().map(|found| found.heading_sureness).fold(1.0, f64::min),
-            }
+            (AnswerValue::YesNo(yes), format!("{word}, they are moving in {way}."))
         }
+    };
+    Some(Told {
+        value,
+        interval,
+        text,
+        confidence,
     })
 }
 
-/// The probability that a value whose logarithm is uncertain by `log_sigma` is within 25 % of the truth.
-fn within_quarter(log_sigma: f64) -> f64 {
-    let below = |x: f64| 1.0 / (1.0 + (-1.702 * x / log_sigma.max(1e-3)).exp());
-    below(1.25f64.ln()) - below(0.75f64.ln())
+/// What the object does that fits a comparison, of two objects or of many.
+fn verb(task: Task, inverted: bool, many: bool) -> &'static str {
+    match (task, inverted, many) {
+        (Task::TravelingSpeedComparison, false, false) => "moves faster",
+        (Task::TravelingSpeedComparison, false, true) => "moves fastest",
+        (Task::TravelingSpeedComparison, true, false) => "moves slower",
+        (Task::TravelingSpeedComparison, true, true) => "moves slowest",
+        (_, false, false) => "travels a greater distance",
+        (_, false, true) => "travels the greatest distance",
+        (_, true, false) => "travels a shorter distance",
+        (_, true, true) => "travels the shortest distance",
+    }
 }
 
 fn beside(geometric: Answer, told: Told) -> Answer {

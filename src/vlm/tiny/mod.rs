@@ -10,9 +10,11 @@ pub mod network;
 mod observations;
 pub mod tokens;
 pub mod training;
+mod verdict;
 pub mod views;
 
-pub use findings::Findings;
+pub use findings::{Findings, Z80};
 pub use live::TinyBackend;
 pub use model::{TinyVlm, WeightsError, packed};
 pub use observations::{NOTE_STEP_S, Note, Observations, SharedObservations, Wanted, notes_between};
+pub use verdict::{Quantity, Said, Verdict, verdict};

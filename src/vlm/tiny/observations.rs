@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use nalgebra::Vector3;
-
-use super::clip::{ClipCamera, VIEW_STEP_S};
+use super::clip::{ClipCamera, VIEW_STEP_S, optical_yaw_rad};
 use super::views::{brightness, shrink_picture};
+use crate::camera::Camera;
 use crate::detection::BoundingBox;
 use crate::frame::Picture;
 use crate::results::FrameResults;
@@ -26,7 +25,7 @@ pub struct Note {
     pub number: u64,
     /// Stream time, seconds.
     pub time_s: f64,
-    /// The camera; `None` when nothing before tells it.
+    /// The camera, assumed where nothing before tells it; `None` for a picture without pixels.
     pub camera: Option<ClipCamera>,
     /// Heading of the optical axis in the world, radians counter-clockwise from x.
     pub camera_yaw_rad: Option<f64>,
@@ -98,10 +97,10 @@ impl Observations {
                     number: self.next,
                     time_s,
                     camera: camera_of(results),
-                    camera_yaw_rad: results.view.as_ref().map(|view| {
-                        let forward = view.world_from_camera.rotation * Vector3::z();
-                        forward.y.atan2(forward.x)
-                    }),
+                    camera_yaw_rad: results
+                        .view
+                        .as_ref()
+                        .map(|view| optical_yaw_rad(&view.world_from_camera)),
                     boxes: boxes_of(results),
                     rgb: Arc::new(shrink_picture(picture)),
                     before: before.map(|(_, before)| before),
@@ -142,16 +141,15 @@ fn boxes_of(results: &FrameResults) -> Vec<(u64, BoundingBox)> {
     .collect()
 }
 
+/// The camera, or the one that is assumed when nothing is known of it.
 fn camera_of(results: &FrameResults) -> Option<ClipCamera> {
-    let intrinsics = &results.view.as_ref()?.camera.intrinsics;
-    let (width, height) = (f64::from(intrinsics.width), f64::from(intrinsics.height));
-    Some(ClipCamera {
-        fx: intrinsics.fx / width,
-        fy: intrinsics.fy / height,
-        cx: intrinsics.cx / width,
-        cy: intrinsics.cy / height,
-        aspect: width / height,
-    })
+    match &results.view {
+        Some(view) => Some(ClipCamera::of(&view.camera.intrinsics)),
+        None => {
+            let assumed = Camera::assumed(results.width, results.height).ok()?;
+            Some(ClipCamera::of(&assumed.intrinsics))
+        }
+    }
 }
 
 #[cfg(test)]

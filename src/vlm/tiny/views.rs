@@ -87,38 +87,11 @@ fn rgb_of([y, u, v]: [u8; 3], color: YuvColor) -> [u8; 3] {
     [y + red * v, y - green_u * u - green_v * v, y + blue * u].map(|value| value.round().clamp(0.0, 255.0) as u8)
 }
 
-/// Shrinks a packed RGB picture by averaging over areas, to `VIEW_WIDTH · VIEW_HEIGHT · 3` bytes. A smaller picture is
-/// stretched. `None` when `rgb` does not hold `width · height` pixels, or none.
+/// Shrinks a packed RGB picture; `None` when `rgb` does not hold `width · height` pixels, or none.
 pub fn shrink(rgb: &[u8], width: usize, height: usize) -> Option<Vec<u8>> {
-    if width == 0 || height == 0 || rgb.len() < width * height * 3 {
-        return None;
-    }
-    let spans = |size: usize, cells: usize| -> Vec<(usize, usize)> {
-        (0..cells)
-            .map(|cell| {
-                let from = cell * size / cells;
-                (from, ((cell + 1) * size).div_ceil(cells).clamp(from + 1, size))
-            })
-            .collect()
-    };
-    let (across, down) = (spans(width, VIEW_WIDTH), spans(height, VIEW_HEIGHT));
-    let mut out = Vec::with_capacity(VIEW_WIDTH * VIEW_HEIGHT * 3);
-    for &(top, bottom) in &down {
-        for &(left, right) in &across {
-            let mut sums = [0u32; 3];
-            for row in top..bottom {
-                let pixels = &rgb[(row * width + left) * 3..(row * width + right) * 3];
-                for pixel in pixels.chunks_exact(3) {
-                    for (sum, value) in sums.iter_mut().zip(pixel) {
-                        *sum += u32::from(*value);
-                    }
-                }
-            }
-            let count = ((bottom - top) * (right - left)) as u32;
-            out.extend(sums.map(|sum| ((sum + count / 2) / count) as u8));
-        }
-    }
-    Some(out)
+    let (width, height) = (u32::try_from(width).ok()?, u32::try_from(height).ok()?);
+    let picture = Picture::packed(PixelFormat::Rgb, width, height, rgb).ok()?;
+    Some(shrink_picture(&picture))
 }
 
 /// The brightness of each pixel of a shrunk picture (ITU-R BT.601).

@@ -15,4 +15,4 @@ pub use groups::{Group, ROWS, Row, Senses, draw};
 pub use losses::{LOG_SIGMA, Loss, Targets};
 pub use noise::{engine_states, seen_boxes};
 pub use run::{LogLine, TrainError, loss, train};
-pub use worlds::{POINTS, Picture, STEP_S, Timeline, Track};
+pub use worlds::{POINTS, Picture, STEP_S, Timeline, Track, sample_of, track_of};

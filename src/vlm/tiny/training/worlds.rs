@@ -7,8 +7,8 @@ use rand_pcg::Pcg64;
 use crate::datasets::{ObjectKind, ObjectSample, ObjectTrack};
 use crate::detection::BoundingBox;
 use crate::sim::render::Renderer;
-use crate::sim::{ActorClass, Scene, World, WorldError, WorldSettings};
-use crate::vlm::tiny::clip::{ClipCamera, VIEW_STEP_S};
+use crate::sim::{Actor, ActorClass, Scene, World, WorldError, WorldSettings};
+use crate::vlm::tiny::clip::{ClipCamera, VIEW_STEP_S, optical_yaw_rad};
 use crate::vlm::tiny::views::{brightness, shrink};
 
 /// Time between two points of the grid, seconds.
@@ -76,17 +76,9 @@ impl Timeline {
     /// Lets `world` run from `start_s`.
     pub fn record(world: &mut World, start_s: f64) -> Result<Self, WorldError> {
         let mut renderer = Renderer::new(world);
-        let (width, height) = (f64::from(world.settings.width), f64::from(world.settings.height));
-        let intrinsics = &world.camera.intrinsics;
         let mut timeline = Self {
             scene: world.settings.scene,
-            camera: ClipCamera {
-                fx: intrinsics.fx / width,
-                fy: intrinsics.fy / height,
-                cx: intrinsics.cx / width,
-                cy: intrinsics.cy / height,
-                aspect: width / height,
-            },
+            camera: ClipCamera::of(&world.camera.intrinsics),
             pictures: Vec::with_capacity(POINTS),
             camera_yaw_rad: Vec::with_capacity(POINTS),
             camera_in_world: Vec::with_capacity(POINTS),
@@ -119,9 +111,8 @@ impl Timeline {
             rgb: shrink(&rendered.rgb, columns, rows).unwrap_or_default(),
             before,
         });
-        let forward = snapshot.world_from_camera.rotation * Vector3::z();
         let camera_in_world = Point3::from(snapshot.world_from_camera.translation.vector);
-        self.camera_yaw_rad.push(forward.y.atan2(forward.x));
+        self.camera_yaw_rad.push(optical_yaw_rad(&snapshot.world_from_camera));
         self.camera_in_world.push(camera_in_world);
         for actor in snapshot.actors.iter().filter(|actor| actor.class != ActorClass::Ball) {
             let id = u64::from(actor.id);
@@ -129,16 +120,7 @@ impl Timeline {
                 Some(at) => at,
                 None => {
                     self.tracks.push(Track {
-                        way: ObjectTrack {
-                            id,
-                            name: id.to_string(),
-                            class: actor.class.label(),
-                            kind: match actor.class {
-                                ActorClass::Person => ObjectKind::Pedestrian,
-                                _ => ObjectKind::Vehicle,
-                            },
-                            samples: Vec::new(),
-                        },
+                        way: track_of(actor),
                         class: actor.class,
                         boxes: vec![None; POINTS],
                         range_m: vec![f64::NAN; POINTS],
@@ -148,18 +130,7 @@ impl Timeline {
             };
             let Some(track) = self.tracks.get_mut(at) else { continue };
             let center_in_world = actor.center_in_world();
-            track.way.samples.push(ObjectSample {
-                time_s: point as f64 * STEP_S,
-                center_in_world,
-                world_from_object: UnitQuaternion::from_axis_angle(&Vector3::z_axis(), actor.yaw_rad),
-                size_m: Some(Vector3::new(
-                    actor.size.length_m,
-                    actor.size.width_m,
-                    actor.size.height_m,
-                )),
-                seen: true,
-                labelled_box: None,
-            });
+            track.way.samples.push(sample_of(actor, point as f64 * STEP_S));
             track.range_m[point] = (center_in_world - camera_in_world).norm();
             track.boxes[point] = rendered
                 .sightings
@@ -173,5 +144,35 @@ impl Timeline {
                 .filter(|bbox| bbox.height() >= MIN_HEIGHT);
         }
         Ok(())
+    }
+}
+
+/// An actor's track, still without samples.
+pub fn track_of(actor: &Actor) -> ObjectTrack {
+    ObjectTrack {
+        id: u64::from(actor.id),
+        name: actor.id.to_string(),
+        class: actor.class.label(),
+        kind: match actor.class {
+            ActorClass::Person => ObjectKind::Pedestrian,
+            _ => ObjectKind::Vehicle,
+        },
+        samples: Vec::new(),
+    }
+}
+
+/// Where an actor is, as a data set would tell it.
+pub fn sample_of(actor: &Actor, time_s: f64) -> ObjectSample {
+    ObjectSample {
+        time_s,
+        center_in_world: actor.center_in_world(),
+        world_from_object: UnitQuaternion::from_axis_angle(&Vector3::z_axis(), actor.yaw_rad),
+        size_m: Some(Vector3::new(
+            actor.size.length_m,
+            actor.size.width_m,
+            actor.size.height_m,
+        )),
+        seen: true,
+        labelled_box: None,
     }
 }
