@@ -199,15 +199,19 @@ threads = {args.threads}
     received = Received(messages)
     session = None
     for _ in range(50):
+        if engine.poll() is not None:
+            break
         try:
             session = subscribe(endpoint, messages, received)
             break
         except zenoh.ZError:
             time.sleep(0.2)
-    if session is None:
+    if session is None and engine.poll() is None:
         sys.exit("the engine opened no zenoh endpoint within 10 s")
     while not received.tracks and engine.poll() is None:
         time.sleep(0.05)
+    if engine.poll() is not None:
+        sys.exit(f"the engine ended with {engine.returncode} before the first frame; --keep-log FILE keeps what it said")
 
     frozen = None
     if args.freeze:
