@@ -1,4 +1,4 @@
-//! Distance, speed and direction of one object over a window, each with its uncertainty (STKit's TD, TS, MD and DT).
+//! Distance, speed and direction of one object over a window, each with its uncertainty (STKit's TD, TS and MD).
 //!
 //! # Where the uncertainties come from
 //!
@@ -79,19 +79,6 @@ pub struct Direction {
     pub ambiguous: bool,
     /// Whether the window's samples are to be trusted.
     pub reliable: bool,
-}
-
-/// A time throughout which every step of record moves toward one clock hour.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct DirectionRun {
-    /// The hour.
-    pub hour: ClockHour,
-    /// Start of the first step, seconds of stream time.
-    pub start_s: f64,
-    /// End of the last step, seconds of stream time.
-    pub end_s: f64,
-    /// Whether a step of the run lies within 5° of the edge between two hours.
-    pub ambiguous: bool,
 }
 
 /// Why there is no value.
@@ -271,7 +258,8 @@ pub fn traveling_speed_mps(trajectory: &Trajectory, start_s: f64, end_s: f64) ->
 }
 
 /// Clock direction of the last full step of record in [`start_s`, `end_s`], against the first moving one. `gate_m` is the
-/// shortest step that has a direction ([`STANDSTILL_GATE_M`]).
+/// shortest step that has a direction ([`STANDSTILL_GATE_M`]); a last step that may be as long, given its uncertainty, has
+/// one too.
 pub fn movement_direction(
     trajectory: &Trajectory,
     start_s: f64,
@@ -290,7 +278,8 @@ pub fn movement_direction(
     let Some(reference) = (0..steps).find_map(moving) else {
         return Err(MeasureError::NeverMoves { gate_m });
     };
-    let current = match moving(steps - 1) {
+    let last = nth_full_step(trajectory, start_s, steps - 1).filter(|step| may_move(trajectory, step, gate_m));
+    let current = match last {
         Some(step) => step,
         None => {
             let last_moving = (0..steps).rev().find_map(moving).unwrap_or(reference);
@@ -319,77 +308,7 @@ pub fn movement_direction(
     })
 }
 
-/// All runs of consecutive full steps of record that share a clock hour, in order of time. A standing step has no
-/// direction: it ends a run and starts none.
-pub fn direction_runs(
-    trajectory: &Trajectory,
-    start_s: f64,
-    end_s: f64,
-    gate_m: f64,
-) -> Result<Vec<DirectionRun>, MeasureError> {
-    check_window(trajectory, start_s, end_s)?;
-    if full_step_count(start_s, end_s) == 0 {
-        return Err(MeasureError::TooShort {
-            length_s: end_s - start_s,
-        });
-    }
-    let mut runs: Vec<DirectionRun> = Vec::new();
-    let mut reference: Option<Vector3<f64>> = None;
-    let mut unbroken = false;
-    for step in full_steps(trajectory, start_s, end_s) {
-        if !step.moves(gate_m) {
-            unbroken = false;
-            continue;
-        }
-        let reference = reference.get_or_insert(step.displacement_in_world);
-        let Some(angle_rad) = clockwise_angle_rad(reference, &step.displacement_in_world) else {
-            unbroken = false;
-            continue;
-        };
-        let hour = ClockHour::from_angle_rad(angle_rad);
-        let ambiguous = ClockHour::ambiguous(angle_rad);
-        match runs.last_mut() {
-            Some(run) if unbroken && run.hour == hour => {
-                run.end_s = step.end_s;
-                run.ambiguous |= ambiguous;
-            }
-            _ => runs.push(DirectionRun {
-                hour,
-                start_s: step.start_s,
-                end_s: step.end_s,
-                ambiguous,
-            }),
-        }
-        unbroken = true;
-    }
-    if runs.is_empty() {
-        return Err(MeasureError::NeverMoves { gate_m });
-    }
-    Ok(runs)
-}
-
-/// When the object moves toward `hour`: start and end, seconds of stream time, of the longest run of steps in that hour
-/// (the first of equally long ones).
-pub fn direction_times(
-    trajectory: &Trajectory,
-    start_s: f64,
-    end_s: f64,
-    hour: ClockHour,
-    gate_m: f64,
-) -> Result<(f64, f64), MeasureError> {
-    let mut longest: Option<DirectionRun> = None;
-    for run in direction_runs(trajectory, start_s, end_s, gate_m)? {
-        let length_s = run.end_s - run.start_s;
-        if run.hour == hour && longest.is_none_or(|best| length_s > best.end_s - best.start_s + TIME_TOLERANCE_S) {
-            longest = Some(run);
-        }
-    }
-    longest
-        .map(|run| (run.start_s, run.end_s))
-        .ok_or(MeasureError::NeverInDirection { hour })
-}
-
-const HOUR_RAD: f64 = std::f64::consts::TAU / 12.0;
+pub(super) const HOUR_RAD: f64 = std::f64::consts::TAU / 12.0;
 
 pub(super) fn check_window(trajectory: &Trajectory, start_s: f64, end_s: f64) -> Result<(), MeasureError> {
     if !(start_s.is_finite() && end_s.is_finite() && end_s - start_s > TIME_TOLERANCE_S) {
@@ -409,12 +328,12 @@ pub(super) fn check_window(trajectory: &Trajectory, start_s: f64, end_s: f64) ->
     Ok(())
 }
 
-fn full_steps(trajectory: &Trajectory, start_s: f64, end_s: f64) -> impl Iterator<Item = RecordStep> {
+pub(super) fn full_steps(trajectory: &Trajectory, start_s: f64, end_s: f64) -> impl Iterator<Item = RecordStep> {
     trajectory.record_steps(start_s, end_s).filter(RecordStep::is_full)
 }
 
 /// How many full steps of record a window holds.
-fn full_step_count(start_s: f64, end_s: f64) -> usize {
+pub(super) fn full_step_count(start_s: f64, end_s: f64) -> usize {
     ((end_s - start_s + TIME_TOLERANCE_S) / RECORD_STEP_S) as usize
 }
 
@@ -425,19 +344,40 @@ fn nth_full_step(trajectory: &Trajectory, start_s: f64, k: usize) -> Option<Reco
     Some(RecordStep::new(from_s, &path.at(from_s)?, to_s, &path.at(to_s)?))
 }
 
-/// Variance of the direction of a step over the ground, rad²: the error across the movement by its length. As with
-/// distances, the error of the displacement is the smaller of that of its ends and that of the velocity.
+/// Whether a step has a direction, or could have: its length is below the gate by less than its standard deviation, and by
+/// less than half.
+fn may_move(trajectory: &Trajectory, step: &RecordStep, gate_m: f64) -> bool {
+    let length_m = step.horizontal_m();
+    let could = || length_m >= 0.5 * gate_m && length_m + step_length_variance(trajectory, step).sqrt() >= gate_m;
+    step.moves(gate_m) || (step.traveled_m > 0.0 && could())
+}
+
+/// Variance of the direction of a step over the ground, rad²: the error across the movement by its length.
 pub(super) fn step_angle_variance(trajectory: &Trajectory, step: &RecordStep) -> f64 {
     let length_m = step.horizontal_m();
+    let across = Vector3::new(-step.displacement_in_world.y, step.displacement_in_world.x, 0.0) / length_m;
+    step_variance(trajectory, step, &across) / (length_m * length_m)
+}
+
+/// Variance of the length of a step over the ground, m².
+pub(super) fn step_length_variance(trajectory: &Trajectory, step: &RecordStep) -> f64 {
+    let along = Vector3::new(step.displacement_in_world.x, step.displacement_in_world.y, 0.0);
+    let along = along.try_normalize(1e-12).unwrap_or_else(Vector3::x);
+    step_variance(trajectory, step, &along)
+}
+
+/// Variance of a step's displacement along a direction, m². As with distances, its error is the smaller of that of its ends
+/// and that of the velocity.
+fn step_variance(trajectory: &Trajectory, step: &RecordStep, direction: &Vector3<f64>) -> f64 {
     let (Some(start), Some(end)) = (trajectory.at(step.start_s), trajectory.at(step.end_s)) else {
         return f64::INFINITY;
     };
-    let across = Vector3::new(-step.displacement_in_world.y, step.displacement_in_world.x, 0.0) / length_m;
-    let ends = variance_along(&start.position_covariance, &across) + variance_along(&end.position_covariance, &across);
+    let ends =
+        variance_along(&start.position_covariance, direction) + variance_along(&end.position_covariance, direction);
     let velocity_sigma_mps = 0.5
-        * (variance_along(&start.velocity_covariance, &across).sqrt()
-            + variance_along(&end.velocity_covariance, &across).sqrt());
-    ends.min((velocity_sigma_mps * (step.end_s - step.start_s)).powi(2)) / (length_m * length_m)
+        * (variance_along(&start.velocity_covariance, direction).sqrt()
+            + variance_along(&end.velocity_covariance, direction).sqrt());
+    ends.min((velocity_sigma_mps * (step.end_s - step.start_s)).powi(2))
 }
 
 fn variance_along(covariance: &Matrix3<f64>, direction: &Vector3<f64>) -> f64 {

@@ -9,6 +9,7 @@ mod measures;
 pub(crate) mod normal;
 mod path;
 mod record;
+mod runs;
 mod state;
 mod sums;
 mod trajectory;
@@ -18,10 +19,11 @@ pub use compare::{
     Comparison, DirectionComparison, SURE_PROBABILITY, compare_direction, compare_distance, compare_speed,
 };
 pub use measures::{
-    CORRELATED_STEPS, Direction, DirectionRun, MeasureError, Measured, STANDSTILL_GATE_M, VELOCITY_MEMORY_S,
-    direction_runs, direction_times, movement_direction, traveled_distance_m, traveling_speed_mps,
+    CORRELATED_STEPS, Direction, MeasureError, Measured, STANDSTILL_GATE_M, VELOCITY_MEMORY_S, movement_direction,
+    traveled_distance_m, traveling_speed_mps,
 };
 pub use record::{RECORD_MAX_SAMPLES, RECORD_STEP_S, RecordStep, RecordSteps};
+pub use runs::{DirectionRun, direction_runs, direction_times};
 pub use state::{KinematicState, ObjectState, Reliability, UnreliableReason};
 pub use trajectory::{MAX_RELIABLE_GAP_S, MAX_UNRELIABLE_SHARE, Sample, Trajectory, TrajectoryError};
 
