@@ -210,14 +210,17 @@ pub(super) fn gather(
         blank,
         directions,
         seed,
+        found: Vec::new(),
     };
     for (index, track) in scene.tracks.iter().enumerate() {
         gathering.single(index as u32, track);
         if directions {
             gathering.timestamps(index as u32, track, &mut mixer);
         }
+        gathering.hand_over();
     }
     gathering.pairs(&mut mixer);
+    gathering.hand_over();
 }
 
 struct Gathering<'a> {
@@ -227,6 +230,8 @@ struct Gathering<'a> {
     blank: Candidate,
     directions: bool,
     seed: u64,
+    /// What can be asked about one track (or its pairs), not yet handed over.
+    found: Vec<Candidate>,
 }
 
 impl Gathering<'_> {
@@ -246,7 +251,27 @@ impl Gathering<'_> {
             u64::from(c.hour),
         ])
         .next();
-        self.pool.offer(Candidate { priority, ..candidate });
+        self.found.push(Candidate { priority, ..candidate });
+    }
+
+    /// Hands what was found to the pool, each question once. The first question about a track comes before the second one
+    /// about any other, and so on: a car that turns for ten seconds must not fill the bin of its hour.
+    fn hand_over(&mut self) {
+        self.found
+            .sort_unstable_by_key(|c| (c.task as usize, c.bin, c.tracks[0], c.priority));
+        self.found.dedup();
+        let mut rank = 0u64;
+        let mut before: Option<(Task, u8, u32)> = None;
+        for candidate in self.found.drain(..) {
+            let kind = (candidate.task, candidate.bin, candidate.tracks[0]);
+            rank = if before.replace(kind) == Some(kind) {
+                rank + 1
+            } else {
+                0
+            };
+            let priority = rank.min(u64::from(u16::MAX)) << 48 | candidate.priority >> 16;
+            self.pool.offer(Candidate { priority, ..candidate });
+        }
     }
 
     /// TD, TS and MD over every window.
