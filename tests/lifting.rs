@@ -8,7 +8,7 @@ use kinestream::detection::{BoundingBox, ClassLabel};
 use kinestream::frame::FrameTime;
 use kinestream::kinematics::UnreliableReason;
 use kinestream::reconstruction::{
-    ClassPriors, CueKind, DepthMap, Lifted, Lifter, Reconstructor, StaticReconstructor, View,
+    ClassPriors, CueKind, DepthMap, Lifted, Lifter, Reconstructor, Seen, StaticReconstructor, View,
 };
 use nalgebra::{Point3, Vector3};
 use proptest::prelude::*;
@@ -43,7 +43,7 @@ fn view_of(camera: Option<Camera>, depth: Option<DepthMap>) -> View {
         .unwrap()
 }
 
-/// The box of a cuboid that stands on the ground, and its centre; `None` when it is not wholly in the picture.
+/// The box of a body of the class's size that stands on the ground, and its centre; `None` when it is not wholly in the picture.
 fn appearance(view: &View, class: &str, x: f64, y: f64, yaw: f64) -> Option<(BoundingBox, Point3<f64>)> {
     let priors = ClassPriors::default();
     let prior = priors.get(ClassLabel::new(class)).unwrap();
@@ -53,9 +53,13 @@ fn appearance(view: &View, class: &str, x: f64, y: f64, yaw: f64) -> Option<(Bou
     let left = Vector3::new(-sin, cos, 0.0) * 0.5 * prior.width_m;
     let up = Vector3::z() * 0.5 * prior.height_m;
     let (mut x0, mut y0, mut x1, mut y1) = (f64::MAX, f64::MAX, f64::MIN, f64::MIN);
-    for corner in 0..8 {
-        let sign = |bit: i32| if corner & bit == 0 { -1.0 } else { 1.0 };
-        let point = center + ahead * sign(1) + left * sign(2) + up * sign(4);
+    let mut corners = Vec::new();
+    for (level, [long, wide]) in [(-1.0, prior.lower_shares), (0.0, [1.0; 2]), (1.0, prior.upper_shares)] {
+        for (along, across) in [(-1.0, -1.0), (-1.0, 1.0), (1.0, -1.0), (1.0, 1.0)] {
+            corners.push(center + ahead * (along * long) + left * (across * wide) + up * level);
+        }
+    }
+    for point in corners {
         let in_camera = view.world_from_camera.inverse() * point;
         let pixel = view.camera.intrinsics.project(&in_camera)?;
         (x0, y0) = (x0.min(pixel.x), y0.min(pixel.y));
@@ -67,7 +71,7 @@ fn appearance(view: &View, class: &str, x: f64, y: f64, yaw: f64) -> Option<(Bou
 }
 
 fn lift(view: &View, class: &str, bbox: &BoundingBox) -> Lifted {
-    Lifter::new(Arc::default()).lift_box(bbox, ClassLabel::new(class), None, view, WIDTH, HEIGHT)
+    Lifter::new(Arc::default()).lift_box(&Seen::boxed(*bbox, ClassLabel::new(class)), view, WIDTH, HEIGHT)
 }
 
 /// Mahalanobis distance of the lifted position from the true one, and the relative error.

@@ -33,23 +33,18 @@ fn camera() -> Camera {
 /// The box around a car that looks along the world's x, its centre above (x, y).
 fn seen(view: &View, x: f64, y: f64) -> BoundingBox {
     let mut bounds = BoundingBox::new(f32::MAX, f32::MAX, f32::MIN, f32::MIN);
-    for corner in 0..8 {
-        let half = |bit: usize, size: f64| {
-            if corner >> bit & 1 == 1 {
-                size / 2.0
-            } else {
-                -size / 2.0
-            }
-        };
-        let up = if corner >> 2 == 1 { SIZE[2] } else { 0.0 };
-        let point = Point3::new(x + half(0, SIZE[0]), y + half(1, SIZE[1]), up);
-        let pixel = view
-            .camera
-            .intrinsics
-            .project(&view.world_from_camera.inverse_transform_point(&point))
-            .unwrap();
-        let (u, v) = (pixel.x as f32, pixel.y as f32);
-        bounds = BoundingBox::new(bounds.x0.min(u), bounds.y0.min(v), bounds.x1.max(u), bounds.y1.max(v));
+    // Wheels, body, roof: height, and shares of length and width.
+    for (up, long, wide) in [(0.0, 0.65, 1.0), (0.5 * SIZE[2], 1.0, 1.0), (SIZE[2], 0.5, 0.75)] {
+        for (along, across) in [(-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5)] {
+            let point = Point3::new(x + along * long * SIZE[0], y + across * wide * SIZE[1], up);
+            let pixel = view
+                .camera
+                .intrinsics
+                .project(&view.world_from_camera.inverse_transform_point(&point))
+                .unwrap();
+            let (u, v) = (pixel.x as f32, pixel.y as f32);
+            bounds = BoundingBox::new(bounds.x0.min(u), bounds.y0.min(v), bounds.x1.max(u), bounds.y1.max(v));
+        }
     }
     bounds
 }

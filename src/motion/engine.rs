@@ -97,7 +97,8 @@ impl MotionEngine {
         observations.extend(tracks.iter().map(|track| {
             let (observation, reliability) = match track.status {
                 TrackStatus::Tracked => {
-                    let lifted = self.lifter.lift(track, view, width, height);
+                    let heading = self.objects.get(&track.id).and_then(MovingObject::heading);
+                    let lifted = self.lifter.lift(track, heading, view, width, height);
                     (lifted.observation, lifted.reliability)
                 }
                 TrackStatus::Lost => (None, Reliability::Reliable),

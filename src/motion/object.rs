@@ -9,7 +9,7 @@ use super::modes::{self, MODES, Modes, Motions, STANDING};
 use super::noise::Neighbours;
 use crate::detection::ClassLabel;
 use crate::kinematics::{KinematicState, Reliability, Sample, UnreliableReason};
-use crate::reconstruction::{ClassPrior, Observation};
+use crate::reconstruction::{ClassPrior, Heading, Observation};
 
 /// An object at rest creeps by this much per √s, metres (labels and boxes breathe), …
 const CREEP_M: f64 = 0.02;
@@ -34,6 +34,10 @@ const MAX_REJECTED_S: f64 = 0.3;
 const ERROR_SIZE_MEMORY_S: f64 = 0.5;
 /// Standard deviation of a direction of movement that counts as sure, radians: half an hour of the clock.
 const SURE_HEADING_RAD: f64 = 0.26;
+/// Who moves slower than this may slide, or be pushed, m/s; …
+const HEADING_GATE_MPS: f64 = 0.6;
+/// … and a direction less sure than this does not tell which way it lies, radians.
+const MAX_HEADING_SIGMA_RAD: f64 = 0.5;
 /// The smoother runs once in this time, seconds.
 const SETTLE_STEP_S: f64 = 0.2;
 
@@ -151,6 +155,8 @@ pub(super) struct MovingObject {
     settling: Vec<(KinematicState, bool)>,
     pub settled: Option<KinematicState>,
     pub reference_heading: Option<Vector3<f64>>,
+    /// Which way it lies.
+    heading: Option<Heading>,
 }
 
 impl MovingObject {
@@ -204,6 +210,7 @@ impl MovingObject {
             settling: Vec::new(),
             settled: None,
             reference_heading: None,
+            heading: None,
         };
         object.remember(true);
         Some(object)
@@ -231,6 +238,7 @@ impl MovingObject {
             } else if time_s - *self.rejected_since_s.get_or_insert(time_s) > MAX_REJECTED_S {
                 return false;
             }
+            self.learn_heading();
         }
         self.remember(seen);
         true
@@ -332,6 +340,30 @@ impl MovingObject {
             .is_some_and(|node| node.time_s <= self.settled_until_s)
         {
             self.nodes.pop_front();
+        }
+    }
+
+    /// Which way it lies: the direction in which it moves, or moved when it last did.
+    pub fn heading(&self) -> Option<Heading> {
+        self.heading
+    }
+
+    /// Learns from its movement which way it lies.
+    fn learn_heading(&mut self) {
+        let live = self.live();
+        let velocity = live.velocity_in_world_mps.xy();
+        let speed_mps = velocity.norm();
+        if speed_mps < HEADING_GATE_MPS {
+            return;
+        }
+        let across = Vector3::new(-velocity.y, velocity.x, 0.0) / speed_mps;
+        let covariance = live.covariance.fixed_view::<3, 3>(3, 3);
+        let sigma_rad = across.dot(&(covariance * across)).max(0.0).sqrt() / speed_mps;
+        if sigma_rad <= MAX_HEADING_SIGMA_RAD {
+            self.heading = Some(Heading {
+                yaw_rad: velocity.y.atan2(velocity.x),
+                sigma_rad,
+            });
         }
     }
 

@@ -1,11 +1,10 @@
-//! How an upright box of a class's size appears: its box in the picture against distance and yaw, whatever the camera's
-//! tilt.
+//! How a body of a class's size appears: its box in the picture against distance and yaw, whatever the camera's tilt.
 //!
-//! From above, the height of an object's box is not its height seen straight on but a mixture with its length. So the box
-//! of the class's cuboid is projected for several yaws, and for each the distance is sought at which it is as tall as the
-//! box in the picture. How wide it then would be says how likely that yaw is. Where the ground is known, so does whether the
-//! cuboid stands on it there: the place is sought at which it stands and its lower edge is the box's, and the two distances
-//! should be one.
+//! From above, the height of an object's box is not its height seen straight on but a mixture with its length. So the
+//! class's body, a cuboid that tapers towards roof and wheels or head and feet, is projected for several yaws, and for each
+//! the distance is sought at which it is as tall as the box in the picture. How wide it then would be says how likely that
+//! yaw is. Where the ground is known, so does whether the body stands on it there: the place is sought at which it stands
+//! and its lower edge is the box's, and the two distances should be one.
 
 use nalgebra::{Isometry3, Point2, Point3, Unit, UnitQuaternion, Vector3};
 
@@ -24,6 +23,8 @@ const LONG: f64 = 1.3;
 const BEARING_SHARE: f64 = 0.15;
 /// Relative standard deviation of a class's length and width, for how likely a yaw is.
 const ASPECT_SIGMA: f64 = 0.15;
+/// No heading is surer than this, radians: bodies drift a little, and boxes are no cuboids.
+const LEAST_HEADING_RAD: f64 = 0.1;
 const ITERATIONS: usize = 6;
 /// A place on the ground is found when the last step towards it was less than this share of its distance.
 const SETTLED: f64 = 0.02;
@@ -125,6 +126,25 @@ struct Hypothesis {
     log_standing: Option<f64>,
 }
 
+/// Which way an object's length lies, as far as its movement tells.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Heading {
+    /// Direction of its length over the ground, radians counter-clockwise from the world's x; front and back are alike.
+    pub yaw_rad: f64,
+    /// Standard deviation, radians.
+    pub sigma_rad: f64,
+}
+
+/// What one box is, beside where its edges are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BoxFacts {
+    /// Left and right edge are the object's.
+    pub width_is_whole: bool,
+    pub noise: BoxNoise,
+    pub ground: Option<Ground>,
+    pub heading: Option<Heading>,
+}
+
 /// The camera as a cuboid is seen by it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Eye<'a> {
@@ -135,14 +155,13 @@ pub(super) struct Eye<'a> {
 impl Eye<'_> {
     /// The cuboid fitted to a box whose upper and lower edge are the object's. `None` where the lens or the geometry does
     /// not allow it.
-    pub fn fit(
-        &self,
-        bbox: &BoundingBox,
-        prior: &ClassPrior,
-        width_is_whole: bool,
-        noise: BoxNoise,
-        ground: Option<Ground>,
-    ) -> Option<CuboidFit> {
+    pub fn fit(&self, bbox: &BoundingBox, prior: &ClassPrior, facts: &BoxFacts) -> Option<CuboidFit> {
+        let BoxFacts {
+            width_is_whole,
+            noise,
+            ground,
+            heading,
+        } = *facts;
         let long = prior.length_m / prior.width_m > LONG;
         let (count, turn) = if long {
             (YAWS, std::f64::consts::PI)
@@ -151,13 +170,23 @@ impl Eye<'_> {
         };
         let size_sigma = prior.height_sigma_m / prior.height_m;
         let mut hypotheses = [None; YAWS];
+        let heading = heading.filter(|_| long);
+        // The first of the yaws is the one it heads for, where that is known.
+        let first = match heading {
+            Some(heading) => heading.yaw_rad - self.azimuth_rad(bbox)?,
+            None => 0.0,
+        };
         for (index, slot) in hypotheses.iter_mut().enumerate().take(count) {
-            let yaw = turn * index as f64 / count as f64;
+            let aside = turn * index as f64 / count as f64;
+            let yaw = first + aside;
             let Some((bearing, range_m, width_ratio)) = self.fit_at(bbox, prior, yaw) else {
                 continue;
             };
             let standing = ground.and_then(|ground| self.stand_at(bbox, prior, yaw, &ground));
             let mut unlikely = 0.0;
+            if let Some(heading) = heading {
+                unlikely += (aside.min(turn - aside) / heading.sigma_rad.max(LEAST_HEADING_RAD)).powi(2);
+            }
             if width_is_whole && long {
                 unlikely += (width_ratio.ln() / ASPECT_SIGMA.hypot(noise.across).hypot(size_sigma)).powi(2);
             }
@@ -254,6 +283,17 @@ impl Eye<'_> {
         (range_m.is_finite() && range_m > 0.0).then_some((bearing, range_m, width_ratio))
     }
 
+    /// Direction over the ground in which a box's middle is seen, radians counter-clockwise from the world's x.
+    fn azimuth_rad(&self, bbox: &BoundingBox) -> Option<f64> {
+        let (x, y) = bbox.center();
+        let ray = self
+            .intrinsics
+            .unproject(&Point2::new(f64::from(x), f64::from(y)))
+            .ok()?;
+        let sight = self.world_from_camera.rotation * ray.into_inner();
+        Some(sight.y.atan2(sight.x))
+    }
+
     /// Upper left and lower right corner of the box in which a cuboid appears. `center` is in the camera frame; `yaw` is
     /// against the line of sight over the ground.
     fn appearance(&self, center: &Point3<f64>, prior: &ClassPrior, yaw: f64) -> Option<(Point2<f64>, Point2<f64>)> {
@@ -266,13 +306,14 @@ impl Eye<'_> {
         let up = turn * Vector3::new(0.0, 0.0, 0.5 * prior.height_m);
         let mut low = Point2::new(f64::INFINITY, f64::INFINITY);
         let mut high = Point2::new(f64::NEG_INFINITY, f64::NEG_INFINITY);
-        for corner in 0..8u8 {
-            let sign = |bit: u8| if corner & bit == 0 { -1.0 } else { 1.0 };
-            let pixel = self
-                .intrinsics
-                .project(&(center + ahead * sign(1) + left * sign(2) + up * sign(4)))?;
-            low = low.inf(&pixel);
-            high = high.sup(&pixel);
+        // As long and wide as it is half-way up, and smaller at its ends: roof, head, wheels, feet.
+        for (level, [long, wide]) in [(-1.0, prior.lower_shares), (0.0, [1.0; 2]), (1.0, prior.upper_shares)] {
+            for (along, across) in [(-1.0, -1.0), (-1.0, 1.0), (1.0, -1.0), (1.0, 1.0)] {
+                let corner = center + ahead * (along * long) + left * (across * wide) + up * level;
+                let pixel = self.intrinsics.project(&corner)?;
+                low = low.inf(&pixel);
+                high = high.sup(&pixel);
+            }
         }
         Some((low, high))
     }

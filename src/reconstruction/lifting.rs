@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use nalgebra::{Point2, Point3, Unit, Vector3};
 
-use super::cuboid::{BoxNoise, CuboidFit, CutEdges, Eye, Ground};
+use super::cuboid::{BoxFacts, BoxNoise, CuboidFit, CutEdges, Eye, Ground, Heading};
 use super::observation::{CueKind, Observation, RangeCue};
 use super::priors::{ClassPrior, ClassPriors};
 use super::surface::surface_depth_m;
@@ -49,6 +49,31 @@ pub struct Lifted {
     pub reliability: Reliability,
 }
 
+/// What is seen of an object in one picture.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// Its box, pixels.
+    pub bbox: BoundingBox,
+    /// Its class.
+    pub class: ClassLabel,
+    /// Its mask, where the detector gives one.
+    pub mask: Option<&'a Mask>,
+    /// Which way it lies, where its movement has told.
+    pub heading: Option<Heading>,
+}
+
+impl Seen<'_> {
+    /// A box of a class, and nothing else.
+    pub fn boxed(bbox: BoundingBox, class: ClassLabel) -> Self {
+        Self {
+            bbox,
+            class,
+            mask: None,
+            heading: None,
+        }
+    }
+}
+
 /// Lifts tracked boxes into the world.
 #[derive(Clone, Debug)]
 pub struct Lifter {
@@ -61,21 +86,26 @@ impl Lifter {
         Self { priors }
     }
 
-    /// Where a track of a `width`×`height` picture is.
-    pub fn lift(&self, track: &Track, view: &View, width: u32, height: u32) -> Lifted {
-        self.lift_box(&track.bbox, track.class, track.mask.as_deref(), view, width, height)
+    /// Where a track of a `width`×`height` picture is. `heading` is which way it lies, where its movement has told.
+    pub fn lift(&self, track: &Track, heading: Option<Heading>, view: &View, width: u32, height: u32) -> Lifted {
+        let seen = Seen {
+            bbox: track.bbox,
+            class: track.class,
+            mask: track.mask.as_deref(),
+            heading,
+        };
+        self.lift_box(&seen, view, width, height)
     }
 
     /// Where the object of a box in a `width`×`height` picture is.
-    pub fn lift_box(
-        &self,
-        bbox: &BoundingBox,
-        class: ClassLabel,
-        mask: Option<&Mask>,
-        view: &View,
-        width: u32,
-        height: u32,
-    ) -> Lifted {
+    pub fn lift_box(&self, seen: &Seen<'_>, view: &View, width: u32, height: u32) -> Lifted {
+        let Seen {
+            bbox,
+            class,
+            mask,
+            heading,
+        } = seen;
+        let (class, mask) = (*class, *mask);
         let nowhere = Lifted {
             observation: None,
             reliability: Reliability::Unreliable(UnreliableReason::NoMetricCue),
@@ -100,7 +130,13 @@ impl Lifter {
         let noise = EdgeNoise::of(bbox);
         let fit = prior.filter(|_| !cut.down()).and_then(|prior| {
             let ground = prior.on_ground.then(|| noise.ground(&eye, view)).flatten();
-            eye.fit(bbox, prior, !cut.across(), noise.relative(), ground)
+            let facts = BoxFacts {
+                width_is_whole: !cut.across(),
+                noise: noise.relative(),
+                ground,
+                heading: *heading,
+            };
+            eye.fit(bbox, prior, &facts)
         });
 
         let (x, y) = bbox.center();
@@ -235,7 +271,9 @@ fn ground_cue(
     let ground_m = level.norm();
     let away = level.try_normalize(1e-9).unwrap_or_else(Vector3::zeros);
     let mean_half_depth_m = 0.25 * (prior.length_m + prior.width_m);
-    let center = contact + away * mean_half_depth_m + Vector3::z() * (0.5 * prior.height_m);
+    let [long, wide] = prior.lower_shares;
+    let mean_reach_m = 0.25 * (prior.length_m * long + prior.width_m * wide);
+    let center = contact + away * mean_reach_m + Vector3::z() * (0.5 * prior.height_m);
     let toward = center.coords - origin;
     let (range_m, yaw_sigma) = match fit.and_then(|fit| fit.standing) {
         Some(standing) => (standing.range_m, standing.yaw_sigma),

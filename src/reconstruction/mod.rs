@@ -15,8 +15,9 @@ mod surface;
 mod view;
 mod visual;
 
+pub use cuboid::Heading;
 pub use external::{EgoFileError, EgoMoment, EgoMotion, EgoSample, load_ego};
-pub use lifting::{Lifted, Lifter};
+pub use lifting::{Lifted, Lifter, Seen};
 pub use observation::{CueKind, Observation, RangeCue};
 pub use odometry::MovableRegion;
 pub use priors::{ClassPrior, ClassPriors};

@@ -4,6 +4,7 @@
 //! Pedestrian 1.76, Cyclist 1.74 × 0.60 × 1.76; height × width × length in metres) and nuScenes (bus 3.47 × 2.94 × 11.1,
 //! motorcycle with rider 1.47 × 0.77 × 2.11, bicycle 1.28 × 0.6 × 1.7); people: adults of all countries, 1.65 m ± 0.09 m
 //! (NCD-RisC 2016), in shoes; balls: FIFA (0.22 m), FIBA (0.24 m), FIVB (0.21 m). Sigmas hold the spread inside the class.
+//! Shares of roofs and wheelbases are those of drawings: a saloon of 4.5 m has a wheelbase of 2.7 m and a roof of 2.2 m.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,6 +26,14 @@ pub struct ClassPrior {
     pub width_m: f64,
     /// Mean length (along its own forward direction), metres.
     pub length_m: f64,
+    /// Shares of length and width that its upper end has: a roof is smaller than the car under it. Seen from above, the far
+    /// edge of the upper end is the upper edge of its box.
+    #[serde(default = "upright")]
+    pub upper_shares: [f64; 2],
+    /// Shares of length and width over which it touches the ground: between the feet, between the wheels. Their near edge
+    /// is the lower edge of its box.
+    #[serde(default = "upright")]
+    pub lower_shares: [f64; 2],
     /// Whether it stands on the ground.
     #[serde(default = "stands")]
     pub on_ground: bool,
@@ -35,6 +44,10 @@ pub struct ClassPrior {
     /// Probability that an object of the class stands still when first seen.
     #[serde(default = "one_half")]
     pub standing_share: f64,
+}
+
+fn upright() -> [f64; 2] {
+    [1.0, 1.0]
 }
 
 fn stands() -> bool {
@@ -61,6 +74,11 @@ impl ClassPrior {
                 return Err(format!("`{key}` must be a positive number, found {value}"));
             }
         }
+        for (key, shares) in [("upper_shares", self.upper_shares), ("lower_shares", self.lower_shares)] {
+            if let Some(share) = shares.into_iter().find(|share| !(*share > 0.0 && *share <= 1.0)) {
+                return Err(format!("`{key}` must lie between 0 and 1, found {share}"));
+            }
+        }
         if !(self.standing_share > 0.0 && self.standing_share < 1.0) {
             return Err(format!(
                 "`standing_share` must lie between 0 and 1, found {}",
@@ -71,40 +89,116 @@ impl ClassPrior {
     }
 }
 
-/// A class of the table: names, height, its sigma, width, length, on ground, speed, acceleration, standing share.
-type Row = (&'static [&'static str], [f64; 4], bool, [f64; 3]);
+/// A class of the table: names, height, its sigma, width, length, upper and lower shares, on ground, speed, acceleration,
+/// standing share.
+type Row = (&'static [&'static str], [f64; 4], [[f64; 2]; 2], bool, [f64; 3]);
 
 const TABLE: &[Row] = &[
     (
         &["person", "pedestrian"],
         [1.70, 0.10, 0.55, 0.55],
+        [[0.4, 0.4], [0.3, 0.3]],
         true,
         [1.5, 0.3, 0.05],
     ),
-    (&["cyclist", "rider"], [1.72, 0.12, 0.6, 1.75], true, [5.0, 1.2, 0.15]),
-    (&["bicycle"], [1.10, 0.10, 0.55, 1.75], true, [4.0, 1.2, 0.5]),
+    (
+        &["cyclist", "rider"],
+        [1.72, 0.12, 0.6, 1.75],
+        [[0.2, 0.5], [0.6, 0.3]],
+        true,
+        [5.0, 1.2, 0.15],
+    ),
+    (
+        &["bicycle"],
+        [1.10, 0.10, 0.55, 1.75],
+        [[0.6, 0.6], [0.6, 0.3]],
+        true,
+        [4.0, 1.2, 0.5],
+    ),
     (
         &["motorcycle", "motorcyclist"],
         [1.30, 0.20, 0.8, 2.1],
+        [[0.3, 0.6], [0.65, 0.4]],
         true,
         [8.0, 2.5, 0.5],
     ),
-    (&["car"], [1.50, 0.15, 1.75, 4.3], true, [10.0, 0.85, 0.5]),
-    (&["van"], [2.1, 0.25, 1.95, 5.1], true, [10.0, 0.85, 0.5]),
-    (&["truck"], [3.1, 0.6, 2.5, 8.0], true, [10.0, 0.7, 0.5]),
-    (&["bus"], [3.2, 0.3, 2.7, 11.5], true, [8.0, 0.7, 0.4]),
-    (&["train", "tram"], [3.7, 0.3, 2.7, 30.0], true, [10.0, 1.0, 0.3]),
+    (
+        &["car"],
+        [1.50, 0.15, 1.75, 4.3],
+        [[0.5, 0.75], [0.65, 1.0]],
+        true,
+        [10.0, 0.85, 0.5],
+    ),
+    (
+        &["van"],
+        [2.1, 0.25, 1.95, 5.1],
+        [[0.75, 0.85], [0.7, 1.0]],
+        true,
+        [10.0, 0.85, 0.5],
+    ),
+    (
+        &["truck"],
+        [3.1, 0.6, 2.5, 8.0],
+        [[1.0, 1.0], [0.8, 1.0]],
+        true,
+        [10.0, 0.7, 0.5],
+    ),
+    (
+        &["bus"],
+        [3.2, 0.3, 2.7, 11.5],
+        [[1.0, 1.0], [0.75, 1.0]],
+        true,
+        [8.0, 0.7, 0.4],
+    ),
+    (
+        &["train", "tram"],
+        [3.7, 0.3, 2.7, 30.0],
+        [[1.0, 1.0], [1.0, 1.0]],
+        true,
+        [10.0, 1.0, 0.3],
+    ),
     (
         &["sports ball", "ball"],
         [0.225, 0.015, 0.225, 0.225],
+        [[1.0, 1.0], [1.0, 1.0]],
         false,
         [8.0, 15.0, 0.1],
     ),
-    (&["dog"], [0.55, 0.18, 0.3, 0.8], true, [2.0, 2.5, 0.3]),
-    (&["cat"], [0.30, 0.05, 0.2, 0.5], true, [1.0, 2.5, 0.4]),
-    (&["horse"], [1.7, 0.2, 0.6, 2.4], true, [3.0, 2.0, 0.4]),
-    (&["cow"], [1.45, 0.15, 0.7, 2.3], true, [1.0, 1.0, 0.6]),
-    (&["sheep"], [0.85, 0.12, 0.4, 1.2], true, [1.0, 1.5, 0.6]),
+    (
+        &["dog"],
+        [0.55, 0.18, 0.3, 0.8],
+        [[0.6, 0.6], [0.7, 0.7]],
+        true,
+        [2.0, 2.5, 0.3],
+    ),
+    (
+        &["cat"],
+        [0.30, 0.05, 0.2, 0.5],
+        [[0.6, 0.6], [0.7, 0.7]],
+        true,
+        [1.0, 2.5, 0.4],
+    ),
+    (
+        &["horse"],
+        [1.7, 0.2, 0.6, 2.4],
+        [[0.6, 0.6], [0.6, 0.7]],
+        true,
+        [3.0, 2.0, 0.4],
+    ),
+    (
+        &["cow"],
+        [1.45, 0.15, 0.7, 2.3],
+        [[0.8, 0.8], [0.6, 0.7]],
+        true,
+        [1.0, 1.0, 0.6],
+    ),
+    (
+        &["sheep"],
+        [0.85, 0.12, 0.4, 1.2],
+        [[0.8, 0.8], [0.6, 0.7]],
+        true,
+        [1.0, 1.5, 0.6],
+    ),
 ];
 
 /// The classes with a prior.
@@ -115,14 +209,17 @@ pub struct ClassPriors {
 
 impl Default for ClassPriors {
     fn default() -> Self {
-        let rows = TABLE.iter().flat_map(|(names, size, on_ground, motion)| {
+        let rows = TABLE.iter().flat_map(|(names, size, shares, on_ground, motion)| {
             let [height_m, height_sigma_m, width_m, length_m] = *size;
+            let [upper_shares, lower_shares] = *shares;
             let [speed_mps, acceleration_mps2, standing_share] = *motion;
             let prior = ClassPrior {
                 height_m,
                 height_sigma_m,
                 width_m,
                 length_m,
+                upper_shares,
+                lower_shares,
                 on_ground: *on_ground,
                 speed_mps,
                 acceleration_mps2,

@@ -12,7 +12,7 @@ use nalgebra::{Isometry3, Point2, Translation3, UnitQuaternion, Vector3};
 use super::external::{self, EgoSample, EgoTrack, Told};
 use super::focal::{self, FocalEstimator};
 use super::ground::{self, GroundPlane};
-use super::lifting::Lifter;
+use super::lifting::{Lifter, Seen};
 use super::observation::CueKind;
 use super::odometry::{Continuity, GroundPrior, Input, MovableRegion, Odometry, Outcome};
 use super::priors::ClassPriors;
@@ -379,14 +379,11 @@ impl VisualReconstructor {
             .movable
             .iter()
             .filter_map(|region| {
-                let lifted = self.lifter.lift_box(
-                    &region.bbox,
-                    region.class,
-                    region.mask.as_deref(),
-                    &view,
-                    frame.width,
-                    frame.height,
-                );
+                let seen = Seen {
+                    mask: region.mask.as_deref(),
+                    ..Seen::boxed(region.bbox, region.class)
+                };
+                let lifted = self.lifter.lift_box(&seen, &view, frame.width, frame.height);
                 let cues = lifted.observation?.cues;
                 let (size, seen) = (cues[CueKind::Size.index()]?, cues[CueKind::Depth.index()]?);
                 // Of the map's errors, those of one object's surface stay; the network's common one is taken out.

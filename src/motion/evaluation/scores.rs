@@ -11,7 +11,7 @@ use super::windows::{self, Bin, StateScores, Truth, WINDOW_S, Window, estimated,
 use crate::frame::{FrameTime, NANOS_PER_SECOND};
 use crate::kinematics::{Sample, Trajectory};
 use crate::motion::{MotionEngine, MotionSettings, ObjectObservation};
-use crate::reconstruction::{CueKind, Lifter, PoseSource, RangeCue, ReconstructionHealth, View};
+use crate::reconstruction::{CueKind, Lifter, PoseSource, RangeCue, ReconstructionHealth, Seen, View};
 
 /// Scores of all groups.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -153,7 +153,7 @@ fn observe(
         let bbox = draw.jittered(&bbox, noise.box_jitter);
         let (width, height) = (view.camera.intrinsics.width, view.camera.intrinsics.height);
         lifted = lifter
-            .lift_box(&bbox, object.class, None, view, width, height)
+            .lift_box(&Seen::boxed(bbox, object.class), view, width, height)
             .observation;
     }
     let mut observation = lifted?;
