@@ -1,4 +1,4 @@
-//! Interacting multiple models: at rest, cruising, manoeuvring; and the smoother that looks back through them.
+//! Interacting multiple models: at rest, cruising, manoeuvring, in a burst of acceleration; and the smoother that looks back through them.
 //!
 //! Forward: the IMM filter (Blom and Bar-Shalom 1988). Backward: smoothing of the mode probabilities by the backward
 //! recursion of a hidden Markov model over the modes' likelihoods, and of the states by one Rauch–Tung–Striebel step a
@@ -9,7 +9,7 @@ use nalgebra::Matrix3;
 
 use super::filter::{Covariance, Errors, Estimate, Measurement, Motion, SORTS, Vector};
 
-pub(super) const MODES: usize = 3;
+pub(super) const MODES: usize = 4;
 /// Index of the standstill hypothesis.
 pub(super) const STANDING: usize = 0;
 
@@ -30,7 +30,12 @@ const REVIVED_PROBABILITY: f64 = 1e-5;
 const NEGLIGIBLE_PROBABILITY: f64 = 1e-4;
 
 /// Expected changes of mode in a second, from row to column.
-const CHANGES_PER_S: [[f64; MODES]; MODES] = [[0.0, 0.03, 0.15], [0.01, 0.0, 0.25], [0.05, 0.60, 0.0]];
+const CHANGES_PER_S: [[f64; MODES]; MODES] = [
+    [0.0, 0.03, 0.15, 0.0025],
+    [0.01, 0.0, 0.25, 0.005],
+    [0.05, 0.60, 0.0, 0.025],
+    [0.10, 0.40, 2.0, 0.0],
+];
 
 /// What the hypotheses say about motion for objects of one class.
 pub(super) type Motions = [Motion; MODES];

@@ -18,6 +18,8 @@ const STANDING_SPEED_MPS: f64 = 0.05;
 /// Share of the class's acceleration while cruising, and while manoeuvring.
 const CRUISE_SHARE: f64 = 0.25;
 const MANOEUVRE_SHARE: f64 = 1.2;
+/// Change of velocity over one second in a sprint, a cut or an emergency stop, m/s, whatever the class.
+const BURST_MPS: f64 = 1.5;
 /// Vertical share of the acceleration of what stands on the ground.
 const UPRIGHT_SHARE: f64 = 0.1;
 /// Standard deviation of the vertical speed at birth of what stands on the ground, as a share of the level one.
@@ -90,6 +92,7 @@ impl Dynamics {
             },
             moving(CRUISE_SHARE),
             moving(MANOEUVRE_SHARE),
+            moving((BURST_MPS / self.acceleration_mps2).max(MANOEUVRE_SHARE)),
         ]
     }
 }
