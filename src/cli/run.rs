@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::gst::pipeline::{CameraStatus, EgoMode, Engine, Report, RunConfig, Waited};
+use crate::gst::pipeline::{AnswerBackend, CameraConfig, CameraStatus, EgoMode, Engine, Report, RunConfig, Waited};
 
 /// Without a terminal, progress is a line this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -42,6 +42,18 @@ pub struct Args {
     /// How the camera's own motion is found, for all cameras, instead of the configuration's.
     #[arg(long, value_enum, value_name = "MODE")]
     ego: Option<EgoMode>,
+
+    /// Who answers, for all cameras, instead of the configuration's.
+    #[arg(long, value_enum, value_name = "WHO")]
+    backend: Option<AnswerBackend>,
+
+    /// An OpenAI-compatible server that answers, for all cameras, e.g. http://localhost:8000/v1: as --backend remote.
+    #[arg(long, value_name = "URL")]
+    remote_url: Option<String>,
+
+    /// The model's name on that server.
+    #[arg(long, value_name = "NAME")]
+    remote_model: Option<String>,
 
     /// Record the picture with everything drawn into it, for the only camera: an .mp4 or .mkv file.
     #[arg(long, value_name = "FILE")]
@@ -142,6 +154,7 @@ fn configured(args: &Args) -> anyhow::Result<RunConfig> {
         }
         camera.ego = args.ego.unwrap_or(camera.ego);
         camera.threads = args.threads.or(camera.threads);
+        answering(args, camera)?;
     }
     let zenoh = &mut config.zenoh;
     zenoh.enabled &= !args.no_publish;
@@ -153,6 +166,27 @@ fn configured(args: &Args) -> anyhow::Result<RunConfig> {
         zenoh.listen.clone_from(&args.listen);
     }
     Ok(config)
+}
+
+/// Who answers, by the command line.
+fn answering(args: &Args, camera: &mut CameraConfig) -> anyhow::Result<()> {
+    if args.remote_url.is_some() || args.remote_model.is_some() {
+        let mut remote = camera.remote.take().unwrap_or_default();
+        if let Some(url) = &args.remote_url {
+            remote.url.clone_from(url);
+            camera.backend = AnswerBackend::Remote;
+        }
+        remote.model = args.remote_model.clone().or(remote.model);
+        camera.remote = Some(remote);
+    }
+    camera.backend = args.backend.unwrap_or(camera.backend);
+    let reachable = camera.remote.as_ref().is_some_and(|remote| !remote.url.is_empty());
+    ensure!(
+        camera.backend != AnswerBackend::Remote || reachable,
+        "camera `{}`: the backend remote needs --remote-url, or [camera.remote] in the configuration",
+        camera.name
+    );
+    Ok(())
 }
 
 fn write_report(args: &Args, report: &Report) -> anyhow::Result<()> {
@@ -251,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ego_mode_of_the_command_line_wins() {
+    fn the_command_line_wins_over_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.toml");
         let cameras = "[[camera]]\nname = \"a\"\nsource = \"app\"\n[[camera]]\nname = \"b\"\nsource = \"app\"\nego = \"visual\"\n";
@@ -266,6 +300,18 @@ mod tests {
         };
         assert_eq!(egos(&[]).unwrap(), [EgoMode::Static, EgoMode::Visual]);
         assert_eq!(egos(&["--ego", "external"]).unwrap(), [EgoMode::External; 2]);
+        let backend = |options: &[&str]| {
+            let words = ["run", path.to_str().unwrap()]
+                .into_iter()
+                .chain(options.iter().copied());
+            let Command { args } = Command::try_parse_from(words).map_err(|error| error.to_string())?;
+            let config = configured(&args).map_err(|error| error.to_string())?;
+            Ok::<_, String>(config.cameras[0].backend)
+        };
+        assert_eq!(backend(&["--backend", "burn"]).unwrap(), AnswerBackend::Burn);
+        let url = ["--remote-url", "http://127.0.0.1:1/v1"];
+        assert_eq!(backend(&url).unwrap(), AnswerBackend::Remote);
+        assert!(backend(&["--backend", "remote"]).unwrap_err().contains("--remote-url"));
         let error = egos(&["--ego", "moving"]).unwrap_err();
         assert!(error.contains("static, visual, external"), "{error}");
     }

@@ -212,6 +212,10 @@ fn describe(text: &mut String, site: &str, name: &str, camera: &Camera) -> std::
             if !status.message.is_empty() {
                 write!(text, "  {}", status.message)?;
             }
+            let troubled = |answering: &&proto::Answering| answering.circuit() != proto::CircuitState::Closed;
+            if let Some(answering) = status.answering.as_ref().filter(troubled) {
+                write!(text, "  {} is not asked: {}", answering.backend, answering.message)?;
+            }
             writeln!(text)?;
         }
     }

@@ -2,6 +2,7 @@
 
 use ::gst::glib;
 
+pub mod answering;
 pub mod events;
 pub mod frame_clock;
 pub mod in_place;

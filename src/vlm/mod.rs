@@ -3,7 +3,11 @@
 pub mod live;
 #[cfg(feature = "burn")]
 pub mod llava_onevision;
+pub mod pictures;
 #[cfg(feature = "remote")]
 pub mod remote;
+mod shrink;
 #[cfg(feature = "burn")]
 pub mod tiny;
+
+pub use shrink::shrink_to;

@@ -80,6 +80,7 @@ struct Inner {
     intervals: VecDeque<Duration>,
     latencies: Vec<(&'static str, Window)>,
     models: Vec<proto::Model>,
+    answering: Option<proto::Answering>,
     newest: Option<Newest>,
 }
 
@@ -161,6 +162,7 @@ impl Monitor {
                 intervals: VecDeque::with_capacity(STALL_INTERVALS),
                 latencies: Vec::new(),
                 models: Vec::new(),
+                answering: None,
                 newest: None,
             }),
         }
@@ -200,6 +202,11 @@ impl Monitor {
             Some(known) => *known = model,
             None => inner.models.push(model),
         }
+    }
+
+    /// Notes how the model that answers does.
+    pub fn note_answering(&self, answering: proto::Answering) {
+        self.lock().answering = Some(answering);
     }
 
     /// Notes the health and the stage times of a frame that arrived at `arrived`.
@@ -297,6 +304,7 @@ impl Monitor {
                 .filter_map(|(name, window)| window.summary(name))
                 .collect(),
             models: inner.models.clone(),
+            answering: inner.answering.clone(),
             depth: health(|newest| newest.depth),
             pose: health(|newest| newest.pose),
             scale: health(|newest| newest.scale),

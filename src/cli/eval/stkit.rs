@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::cli::Format;
 use crate::stkit::benchmark::{BoxesOnly, Constant, Geometry, Model, PUBLISHED, QuestionOnly, Scorer, Scores};
 use crate::stkit::{Record, Task, read_records};
-use crate::vlm::remote::{RemoteModel, RemoteSettings};
+use crate::vlm::remote::{Endpoint, RemoteModel};
 
 /// Scores answers to STKit records: those of a file, or those of a model that is asked now.
 #[derive(Debug, clap::Args)]
@@ -216,14 +216,17 @@ fn score_model(args: &StkitArgs, name: &ModelName, bar: &ProgressBar) -> anyhow:
         }
         ModelName::BoxesOnly => Box::new(BoxesOnly::default()),
         ModelName::Geometry => Box::new(Geometry),
-        ModelName::Remote(url) => Box::new(RemoteModel::new(RemoteSettings {
-            url: url.clone(),
-            model: args.remote_model.clone(),
-            key: std::env::var(&args.key_variable).ok(),
-            timeout: Duration::try_from_secs_f64(args.timeout)
-                .with_context(|| format!("--timeout {}", args.timeout))?,
-            root: args.root.clone(),
-        })),
+        ModelName::Remote(url) => {
+            let endpoint = Endpoint {
+                url: url.clone(),
+                model: args.remote_model.clone(),
+                key: std::env::var(&args.key_variable).ok(),
+                max_tokens: None,
+            };
+            let timeout =
+                Duration::try_from_secs_f64(args.timeout).with_context(|| format!("--timeout {}", args.timeout))?;
+            Box::new(RemoteModel::new(endpoint, timeout, args.root.clone())?)
+        }
     };
     let mut save = match &args.save_answers {
         Some(path) => Some(std::io::BufWriter::new(

@@ -11,12 +11,14 @@ use ::gst_video::VideoInfo;
 
 use super::snapshot::Snapshots;
 use super::{KinePublishEncoding, KinePublishMode};
+use crate::gst::answering::Answering;
 use crate::gst::events::{Answers, Ask, Ego, Model, SourceState, SourceStatus};
 use crate::gst::frame_clock::FrameClock;
 use crate::gst::labels::LabelRecorder;
 use crate::gst::{in_place, metadata};
 use crate::results::FrameResults;
 use crate::stkit::pseudo::ObserverSettings;
+use crate::vlm::live::Circuit;
 use crate::wire::monitor::SourceReport;
 use crate::wire::{ForwardedAsk, Publisher, PublisherSettings, Services, SessionError, SessionSettings, proto};
 
@@ -351,6 +353,10 @@ impl BaseTransformImpl for KinePublish {
                     if let Some(publisher) = self.publisher() {
                         publisher.publish_answers(&answers);
                     }
+                } else if let Some(answering) = Answering::from_event(&event) {
+                    if let Some(publisher) = self.publisher() {
+                        publisher.note_answering(answering_message(answering));
+                    }
                 } else if let Some(model) = Model::from_event(&event)
                     && let Some(publisher) = self.publisher()
                 {
@@ -453,6 +459,23 @@ impl KinePublish {
                 }
             })),
         }
+    }
+}
+
+fn answering_message(answering: Answering) -> proto::Answering {
+    let Answering { backend, health } = answering;
+    proto::Answering {
+        backend,
+        circuit: match health.circuit {
+            Circuit::Closed => proto::CircuitState::Closed,
+            Circuit::Open => proto::CircuitState::Open,
+            Circuit::HalfOpen => proto::CircuitState::HalfOpen,
+        }
+        .into(),
+        wait_s: health.wait.as_secs_f64(),
+        message: health.message,
+        requests: health.requests,
+        failures: health.failures,
     }
 }
 

@@ -1,6 +1,5 @@
 //! The subclass behind `kinevlm`: an in-place transform around [`Answerer`].
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,19 +10,18 @@ use ::gst::subclass::prelude::*;
 use ::gst_base::prelude::*;
 use ::gst_base::subclass::prelude::*;
 
+use super::answer_structure;
 use super::answers_pad::{self, AnswersPad};
-use super::{KineVlmBackend, answer_structure};
-use crate::gst::events::{Answers, Ask};
+use super::looking::Looker;
+use super::settings::Settings;
+use crate::gst::answering::Answering;
+use crate::gst::events::{Answers, Ask, Model};
 use crate::gst::in_place::{self, InPlace, StreamChange};
+use crate::gst::picture::FrameError;
 use crate::motion::SharedTrajectories;
 use crate::results::Stage;
-use crate::stkit::{Answer, StandingQuestions};
-use crate::vlm::live::{Answerer, Backend, Due, Geometry, Moment, Windows};
-#[cfg(feature = "burn")]
-use crate::{
-    gst::picture::MappedFrame,
-    vlm::tiny::{Observations, SharedObservations, TinyBackend, TinyVlm, Wanted},
-};
+use crate::stkit::Answer;
+use crate::vlm::live::{Answerer, Due, Health, Moment, Windows};
 
 /// How long the end of the stream waits for answers of a live source, and to asks.
 const END_PATIENCE: Duration = Duration::from_secs(2);
@@ -39,38 +37,6 @@ static CAT: LazyLock<::gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
-#[derive(Debug)]
-struct Settings {
-    path: Option<String>,
-    questions: Result<StandingQuestions, String>,
-    window_s: f64,
-    stride_s: f64,
-    backend: KineVlmBackend,
-    weights: Option<String>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            path: None,
-            questions: load_questions(None),
-            window_s: 10.0,
-            stride_s: 1.0,
-            backend: KineVlmBackend::default(),
-            weights: None,
-        }
-    }
-}
-
-/// The questions of the file, or the built-in ones.
-fn load_questions(path: Option<&str>) -> Result<StandingQuestions, String> {
-    let loaded = match path.filter(|path| !path.is_empty()) {
-        Some(path) => StandingQuestions::load(Path::new(path)),
-        None => StandingQuestions::builtin(),
-    };
-    loaded.map_err(|error| error.to_string())
-}
-
 /// What lives while the element does.
 struct Running {
     answerer: Arc<Answerer>,
@@ -79,9 +45,10 @@ struct Running {
     last_frame: Option<Instant>,
     /// The streaming thread waits for answers, and takes them itself.
     awaited: bool,
-    /// What the stream has shown, for a model that sees.
-    #[cfg(feature = "burn")]
-    observations: Option<SharedObservations>,
+    /// Shows frames to a model that sees.
+    looker: Option<Looker>,
+    /// The model that is not yet told downstream.
+    untold: Option<Model>,
 }
 
 /// Instance of `kinevlm`.
@@ -93,6 +60,8 @@ pub struct KineVlm {
     answers: AnswersPad,
     newest_ns: AtomicU64,
     pad_dropped: AtomicU64,
+    unseen: Arc<AtomicU64>,
+    health: Mutex<Health>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -109,16 +78,6 @@ impl ObjectSubclass for KineVlm {
 impl ObjectImpl for KineVlm {
     fn properties() -> &'static [glib::ParamSpec] {
         static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let seconds = |name: &str, nick: &str, blurb: &str, default: f64| {
-                glib::ParamSpecDouble::builder(name)
-                    .nick(nick)
-                    .blurb(blurb)
-                    .minimum(0.1)
-                    .maximum(3600.0)
-                    .default_value(default)
-                    .mutable_playing()
-                    .build()
-            };
             let counter = |name: &str, nick: &str, blurb: &str| {
                 glib::ParamSpecUInt64::builder(name)
                     .nick(nick)
@@ -126,34 +85,7 @@ impl ObjectImpl for KineVlm {
                     .read_only()
                     .build()
             };
-            let own = vec![
-                glib::ParamSpecString::builder("questions")
-                    .nick("Questions")
-                    .blurb("TOML file of standing questions (unset: the seven tasks, asked of every object in view)")
-                    .mutable_playing()
-                    .build(),
-                seconds(
-                    "window",
-                    "Window",
-                    "Length of the sliding window of standing questions that say nothing else, seconds",
-                    10.0,
-                ),
-                seconds(
-                    "stride",
-                    "Stride",
-                    "Time from one window to the next for standing questions that say nothing else, seconds",
-                    1.0,
-                ),
-                glib::ParamSpecEnum::builder_with_default("backend", KineVlmBackend::default())
-                    .nick("Backend")
-                    .blurb("Who answers")
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecString::builder("weights")
-                    .nick("Weights")
-                    .blurb("Weights of the small ST-VLM for backend=burn, as `kinestream train` leaves them (unset: those built in)")
-                    .mutable_ready()
-                    .build(),
+            let counters = vec![
                 counter(
                     "asked",
                     "Asked",
@@ -165,8 +97,19 @@ impl ObjectImpl for KineVlm {
                     "Given up",
                     "Questions given up since the element started (replaced by a newer window, flushed, too many at a time), and answers that nobody took",
                 ),
+                counter(
+                    "unseen",
+                    "Unseen",
+                    "Frames that a model should have seen, but did not since the element started because looking was slower than the stream",
+                ),
+                glib::ParamSpecString::builder("circuit")
+                    .nick("Circuit")
+                    .blurb("Whether a server is asked (backend=remote): closed (it is), open (it failed, and is left alone for a while) or half-open (one request tries)")
+                    .default_value(Some("closed"))
+                    .read_only()
+                    .build(),
             ];
-            [own, in_place::properties()].concat()
+            [Settings::properties(), counters, in_place::properties()].concat()
         });
         &PROPERTIES
     }
@@ -185,16 +128,8 @@ impl ObjectImpl for KineVlm {
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         let mut settings = locked(&self.settings);
-        match pspec.name() {
-            "questions" => {
-                settings.path = value.get().unwrap_or_default();
-                settings.questions = load_questions(settings.path.as_deref());
-            }
-            "window" => settings.window_s = value.get().unwrap_or(settings.window_s),
-            "stride" => settings.stride_s = value.get().unwrap_or(settings.stride_s),
-            "backend" => settings.backend = value.get().unwrap_or_default(),
-            "weights" => settings.weights = value.get().unwrap_or_default(),
-            _ => return,
+        if !settings.set(pspec.name(), value) {
+            return;
         }
         let mut slot = locked(&self.running);
         let Some(running) = slot.as_mut() else { return };
@@ -217,17 +152,14 @@ impl ObjectImpl for KineVlm {
                 .unwrap_or_default()
         };
         match pspec.name() {
-            "questions" => locked(&self.settings).path.to_value(),
-            "window" => locked(&self.settings).window_s.to_value(),
-            "stride" => locked(&self.settings).stride_s.to_value(),
-            "backend" => locked(&self.settings).backend.to_value(),
-            "weights" => locked(&self.settings).weights.to_value(),
             "asked" => counters().asked.to_value(),
             "answered" => counters().answered.to_value(),
             "given-up" => (counters().dropped + self.pad_dropped.load(Ordering::Relaxed)).to_value(),
-            other => self
-                .common
-                .property(other)
+            "unseen" => self.unseen.load(Ordering::Relaxed).to_value(),
+            "circuit" => locked(&self.health).circuit.as_str().to_value(),
+            other => locked(&self.settings)
+                .get(other)
+                .or_else(|| self.common.property(other))
                 .unwrap_or_else(|| pspec.default_value().clone()),
         }
     }
@@ -313,39 +245,39 @@ impl BaseTransformImpl for KineVlm {
             .map_err(|error| ::gst::error_msg!(::gst::ResourceError::Settings, ("{error}")))?;
         let mut windows = Windows::new(settings.window_s, settings.stride_s);
         windows.set_questions(questions);
-        #[cfg(feature = "burn")]
-        let mut observations = None;
-        let backend: Box<dyn Backend> = match settings.backend {
-            KineVlmBackend::Geometry => Box::new(Geometry),
-            #[cfg(feature = "burn")]
-            KineVlmBackend::Burn => {
-                let model = match settings.weights.as_deref().filter(|path| !path.is_empty()) {
-                    Some(path) => TinyVlm::load(Path::new(path)),
-                    None => TinyVlm::builtin(),
-                };
-                let model = model.map_err(|error| ::gst::error_msg!(::gst::ResourceError::Settings, ("{error}")))?;
-                let shared = observations.insert(SharedObservations::default());
-                Box::new(TinyBackend::new(Arc::new(model), Arc::clone(shared)))
+        let weak = self.obj().downgrade();
+        let opened = settings.open(move |health| {
+            if let Some(element) = weak.upgrade() {
+                element.imp().note_health(health);
             }
-        };
+        });
+        let opened = opened.map_err(|error| ::gst::error_msg!(::gst::ResourceError::Settings, ("{error}")))?;
         let weak = self.obj().downgrade();
         let deliver = Box::new(move |answer: &Arc<Answer>| {
             if let Some(element) = weak.upgrade() {
                 element.imp().deliver(answer);
             }
         });
-        let answerer = Answerer::spawn(backend, deliver)
-            .map_err(|error| ::gst::error_msg!(::gst::ResourceError::Failed, ("no thread to answer on: {error}")))?;
+        let no_thread = |error: std::io::Error| {
+            ::gst::error_msg!(::gst::ResourceError::Failed, ("no thread to answer on: {error}"))
+        };
+        let looker = opened
+            .onlooker
+            .map(|onlooker| Looker::spawn(onlooker, Arc::clone(&self.unseen)));
+        let looker = looker.transpose().map_err(no_thread)?;
+        let answerer = Answerer::spawn(opened.backend, deliver).map_err(no_thread)?;
         self.common.start();
         self.pad_dropped.store(0, Ordering::Relaxed);
+        self.unseen.store(0, Ordering::Relaxed);
+        *locked(&self.health) = Health::default();
         *locked(&self.running) = Some(Running {
             answerer: Arc::new(answerer),
             windows,
             settle_lag_s: None,
             last_frame: None,
             awaited: false,
-            #[cfg(feature = "burn")]
-            observations,
+            looker,
+            untold: opened.model,
         });
         Ok(())
     }
@@ -394,8 +326,8 @@ impl BaseTransformImpl for KineVlm {
         let time = frame.time();
         self.newest_ns.store(time.pts_ns, Ordering::Relaxed);
         let trajectories = frame.results.trajectories.clone();
-        #[cfg(feature = "burn")]
-        if let Err(error) = self.look(buffer, &frame) {
+        if let Err(error) = self.look(buffer, &frame, live) {
+            self.unseen.fetch_add(1, Ordering::Relaxed);
             ::gst::warning!(CAT, imp = self, "a picture could not be looked at: {error}");
         }
         let (answerer, due) = self
@@ -418,28 +350,38 @@ impl KineVlm {
             .map(|running| Arc::clone(&running.answerer))
     }
 
-    /// Keeps a small picture of the frame, where the model will want one.
-    #[cfg(feature = "burn")]
-    fn look(&self, buffer: &::gst::BufferRef, frame: &in_place::Frame) -> Result<(), crate::gst::picture::FrameError> {
-        let observations = match locked(&self.running).as_ref() {
-            Some(running) => running.observations.clone(),
-            None => None,
+    /// Tells the model downstream once, and shows it the frame where it wants to see it.
+    fn look(&self, buffer: &::gst::BufferRef, frame: &in_place::Frame, live: bool) -> Result<(), FrameError> {
+        let (untold, looked) = {
+            let mut slot = locked(&self.running);
+            let Some(running) = slot.as_mut() else {
+                return Ok(());
+            };
+            let looked = running.looker.as_ref().map(|looker| looker.see(buffer, frame, live));
+            (running.untold.take(), looked)
         };
-        let Some(observations) = observations else {
-            return Ok(());
+        if let Some(model) = untold {
+            self.obj().src_pad().push_event(model.to_event());
+        }
+        looked.unwrap_or(Ok(()))
+    }
+
+    /// On an answering thread: tells how the backend does.
+    fn note_health(&self, health: Health) {
+        let known = std::mem::replace(&mut *locked(&self.health), health.clone());
+        if known == health {
+            return;
+        }
+        let element = self.obj();
+        let changed = known.circuit != health.circuit;
+        let answering = Answering {
+            backend: "remote".to_owned(),
+            health,
         };
-        let mut observations: MutexGuard<'_, Observations> = locked(&observations);
-        if frame.new_scene {
-            observations.clear();
+        if changed {
+            let _ = element.post_message(answering.to_message(&*element));
         }
-        let time_s = frame.time().seconds();
-        let wanted = observations.wanted(time_s);
-        if wanted == Wanted::Nothing {
-            return Ok(());
-        }
-        let mapped = MappedFrame::map(buffer, &frame.info)?;
-        observations.take(wanted, time_s, &mapped.picture()?, &frame.results);
-        Ok(())
+        element.src_pad().push_event(answering.to_event());
     }
 
     /// Takes a frame's time and trajectories; returns what is due. `None`: the element is stopping.
@@ -497,6 +439,9 @@ impl KineVlm {
         let Some(running) = slot.as_mut() else { return };
         running.windows.restart();
         running.settle_lag_s = None;
+        if let Some(looker) = &running.looker {
+            looker.forget();
+        }
         running.answerer.flush();
         running.answerer.set_flushing(false);
     }

@@ -11,6 +11,12 @@
 //! With `backend=burn` the small ST-VLM answers, from a small picture with its boxes every half second and the states of
 //! each object; the geometric answer stands beside each of its own.
 //!
+//! With `backend=remote` a model behind an OpenAI-compatible server answers (`remote-url`, `remote-model`). It is shown pictures
+//! of the window with the boxes drawn in, each object in a colour of its own, and its words are read back into typed answers;
+//! where none come in time, the geometric answer stands alone. A server that fails again and again is left alone for a while:
+//! that circuit (`closed`, `open`, `half-open`) is the property `circuit`, a message `kinestream-answering` on the bus, and part
+//! of `status`.
+//!
 //! A live source is never held up: a standing question that has not been begun gives way to its newer window. A file waits
 //! at the end of each window until its questions are answered, so every window is, whatever the speed.
 //!
@@ -21,6 +27,8 @@
 
 mod answers_pad;
 mod imp;
+mod looking;
+mod settings;
 
 use ::gst::glib;
 use ::gst::prelude::*;
@@ -40,6 +48,13 @@ pub enum KineVlmBackend {
     #[cfg(feature = "burn")]
     #[enum_value(name = "The small ST-VLM, from frames, boxes and states", nick = "burn")]
     Burn = 1,
+    /// A model behind a server.
+    #[cfg(feature = "remote")]
+    #[enum_value(
+        name = "A model behind an OpenAI-compatible server, from frames with boxes",
+        nick = "remote"
+    )]
+    Remote = 2,
 }
 
 glib::wrapper! {

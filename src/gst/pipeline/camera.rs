@@ -385,6 +385,7 @@ fn motion(camera: &CameraConfig) -> Result<::gst::Element, BoolError> {
 }
 
 fn answers(camera: &CameraConfig) -> Result<::gst::Element, BoolError> {
+    let remote = camera.remote.as_ref();
     ElementFactory::make("kinevlm")
         .name("answers")
         .property_if_some("questions", camera.questions.as_deref().map(text))
@@ -392,6 +393,15 @@ fn answers(camera: &CameraConfig) -> Result<::gst::Element, BoolError> {
         .property_if_some("stride", camera.stride_s)
         .property_from_str("backend", camera.backend.as_str())
         .property_if_some("weights", camera.weights.as_deref().map(text))
+        .property_if_some("remote-url", remote.map(|remote| &remote.url))
+        .property_if_some("remote-model", remote.and_then(|remote| remote.model.as_ref()))
+        .property_if_some(
+            "remote-key-variable",
+            remote.and_then(|remote| remote.key_variable.as_ref()),
+        )
+        .property_if_some("remote-timeout", remote.and_then(|remote| remote.timeout_s))
+        .property_if_some("remote-frames", remote.and_then(|remote| remote.frames))
+        .property_if_some("remote-concurrency", remote.and_then(|remote| remote.concurrency))
         .build()
 }
 

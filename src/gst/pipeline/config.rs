@@ -157,12 +157,15 @@ impl EgoMode {
 /// Who answers questions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum AnswerBackend {
     /// The settled trajectories.
     #[default]
     Geometry,
     /// The small ST-VLM, the geometric answer beside its own.
     Burn,
+    /// A model behind an OpenAI-compatible server, the geometric answer beside its own.
+    Remote,
 }
 
 impl AnswerBackend {
@@ -171,7 +174,44 @@ impl AnswerBackend {
         match self {
             Self::Geometry => "geometry",
             Self::Burn => "burn",
+            Self::Remote => "remote",
         }
+    }
+}
+
+/// A model behind an OpenAI-compatible server. What is not set is left to the element's defaults.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoteConfig {
+    /// Base address, e.g. `http://localhost:8000/v1`.
+    pub url: String,
+    /// The model's name on the server.
+    pub model: Option<String>,
+    /// Environment variable with the server's key.
+    pub key_variable: Option<String>,
+    /// The most that the answers to one window may take, seconds.
+    pub timeout_s: Option<f64>,
+    /// Pictures of a window shown at most.
+    pub frames: Option<u32>,
+    /// Requests on their way at once at most.
+    pub concurrency: Option<u32>,
+}
+
+impl RemoteConfig {
+    /// Which value makes no sense, what was expected and what was found.
+    fn problem(&self) -> Option<String> {
+        if !(self.url.starts_with("http://") || self.url.starts_with("https://")) {
+            return Some(format!("url: expected http://… or https://…, found `{}`", self.url));
+        }
+        if let Some(timeout_s) = self.timeout_s.filter(|value| !(0.1..=3600.0).contains(value)) {
+            return Some(format!("timeout_s: expected 0.1 to 3600 seconds, found {timeout_s}"));
+        }
+        [("frames", self.frames), ("concurrency", self.concurrency)]
+            .into_iter()
+            .find_map(|(key, value)| {
+                let value = value.filter(|value| !(1..=256).contains(value))?;
+                Some(format!("{key}: expected 1 to 256, found {value}"))
+            })
     }
 }
 
@@ -224,6 +264,8 @@ pub struct CameraConfig {
     pub backend: AnswerBackend,
     /// Weights of the small ST-VLM instead of the built-in ones.
     pub weights: Option<PathBuf>,
+    /// The server for `backend = "remote"`.
+    pub remote: Option<RemoteConfig>,
     /// Record the picture with everything drawn into it: an .mp4 or .mkv file. Live, frames give way when the encoder is
     /// slower.
     pub record: Option<PathBuf>,
@@ -343,6 +385,19 @@ impl RunConfig {
                     "camera `{name}`: record: expected a file that ends in .mp4 or .mkv, found {}",
                     record.display()
                 ));
+            }
+            match &camera.remote {
+                Some(remote) => {
+                    if let Some(problem) = remote.problem() {
+                        return invalid(format!("camera `{name}`: remote.{problem}"));
+                    }
+                }
+                None if camera.backend == AnswerBackend::Remote => {
+                    return invalid(format!(
+                        "camera `{name}`: backend = \"remote\" needs [camera.remote] with `url`"
+                    ));
+                }
+                None => {}
             }
             if camera.record_labels.is_some() {
                 if !self.zenoh.enabled {

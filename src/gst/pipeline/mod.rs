@@ -34,7 +34,8 @@ use crate::results::FrameResults;
 
 pub use app::{FrameSender, PushError};
 pub use config::{
-    APP_SOURCE, CameraConfig, EgoMode, MessageEncoding, RtspProtocols, RunConfig, ZenohConfig, ZenohMode,
+    APP_SOURCE, AnswerBackend, CameraConfig, EgoMode, MessageEncoding, RemoteConfig, RtspProtocols, RunConfig,
+    ZenohConfig, ZenohMode,
 };
 pub use report::{CameraReport, Counters, Histogram, Latency, MemoryReport, Meter, Report};
 

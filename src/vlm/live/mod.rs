@@ -5,6 +5,7 @@
 //! most [`MAX_BATCHES`] batches of answers wait to be taken. What is given up is counted.
 
 mod backend;
+mod onlooker;
 mod windows;
 
 use std::collections::VecDeque;
@@ -14,7 +15,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub use backend::{Backend, Geometry, Posed};
+pub use backend::{Backend, Circuit, Geometry, Health, Posed, Stopper};
+pub use onlooker::{Look, Onlooker};
 pub use windows::{Due, Windows};
 
 use crate::motion::SharedTrajectories;
@@ -54,6 +56,7 @@ pub type Deliver = Box<dyn Fn(&Arc<Answer>) + Send + Sync>;
 /// Answers questions about a stream on its own thread; see the [module's documentation](self).
 pub struct Answerer {
     shared: Arc<Shared>,
+    stopper: Option<Stopper>,
     worker: Option<JoinHandle<()>>,
 }
 
@@ -100,12 +103,14 @@ impl Answerer {
             done: Condvar::new(),
             deliver,
         });
+        let stopper = backend.stopper();
         let worker = Arc::clone(&shared);
         let worker = std::thread::Builder::new()
             .name("kine-answers".to_owned())
             .spawn(move || worker.run(backend))?;
         Ok(Self {
             shared,
+            stopper,
             worker: Some(worker),
         })
     }
@@ -244,6 +249,9 @@ impl Drop for Answerer {
         self.shared.inbox().stopped = true;
         self.shared.work.notify_all();
         self.shared.done.notify_all();
+        if let Some(stopper) = &self.stopper {
+            stopper();
+        }
         if let Some(worker) = self.worker.take()
             && worker.thread().id() != std::thread::current().id()
         {

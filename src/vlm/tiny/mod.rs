@@ -16,5 +16,5 @@ pub mod views;
 pub use findings::{Findings, Z80};
 pub use live::TinyBackend;
 pub use model::{TinyVlm, WeightsError, packed};
-pub use observations::{NOTE_STEP_S, Note, Observations, SharedObservations, Wanted, notes_between};
+pub use observations::{NOTE_STEP_S, Note, Observations, SharedObservations, notes_between};
 pub use verdict::{Quantity, Said, Verdict, verdict};

@@ -2,89 +2,12 @@
 
 use super::clip::{VIEW_CHANNELS, VIEW_HEIGHT, VIEW_WIDTH};
 use crate::detection::BoundingBox;
-use crate::frame::{Picture, PixelFormat, YuvColor};
-
-/// Samples taken of one cell each way, at most: enough to average over, whatever the picture's size.
-const MOST_SAMPLES: usize = 5;
+use crate::frame::{Picture, PixelFormat};
+use crate::vlm::shrink_to;
 
 /// Shrinks a picture of any format to `VIEW_WIDTH · VIEW_HEIGHT · 3` bytes, by averaging samples spread over each cell.
 pub fn shrink_picture(picture: &Picture<'_>) -> Vec<u8> {
-    let (width, height) = (picture.width() as usize, picture.height() as usize);
-    let spans = |size: usize, cells: usize| -> Vec<Vec<usize>> {
-        (0..cells)
-            .map(|cell| {
-                let from = cell * size / cells;
-                let to = ((cell + 1) * size).div_ceil(cells).clamp(from + 1, size.max(from + 1));
-                let count = (to - from).min(MOST_SAMPLES);
-                (0..count)
-                    .map(|at| (from + (2 * at + 1) * (to - from) / (2 * count)).min(size - 1))
-                    .collect()
-            })
-            .collect()
-    };
-    let (across, down) = (spans(width, VIEW_WIDTH), spans(height, VIEW_HEIGHT));
-    let mut out = Vec::with_capacity(VIEW_WIDTH * VIEW_HEIGHT * 3);
-    for rows in &down {
-        for columns in &across {
-            let mut sums = [0u32; 3];
-            for &row in rows {
-                for &column in columns {
-                    let sample = samples(picture, column, row);
-                    sums.iter_mut()
-                        .zip(sample)
-                        .for_each(|(sum, value)| *sum += u32::from(value));
-                }
-            }
-            let count = (rows.len() * columns.len()) as u32;
-            let mean = sums.map(|sum| ((sum + count / 2) / count) as u8);
-            out.extend(match picture.format() {
-                PixelFormat::Nv12 | PixelFormat::I420 => rgb_of(mean, picture.color()),
-                _ => mean,
-            });
-        }
-    }
-    out
-}
-
-/// Red, green and blue of a pixel, or its brightness and colour differences.
-fn samples(picture: &Picture<'_>, column: usize, row: usize) -> [u8; 3] {
-    let at = |plane: usize, offset: usize, row: usize| {
-        let plane = picture.planes().get(plane);
-        plane
-            .and_then(|plane| plane.data.get(row * plane.stride + offset))
-            .copied()
-            .unwrap_or(0)
-    };
-    match picture.format() {
-        PixelFormat::Nv12 => {
-            let pair = column / 2 * 2;
-            [at(0, column, row), at(1, pair, row / 2), at(1, pair + 1, row / 2)]
-        }
-        PixelFormat::I420 => [
-            at(0, column, row),
-            at(1, column / 2, row / 2),
-            at(2, column / 2, row / 2),
-        ],
-        PixelFormat::Rgb => [0, 1, 2].map(|channel| at(0, column * 3 + channel, row)),
-        PixelFormat::Bgr => [2, 1, 0].map(|channel| at(0, column * 3 + channel, row)),
-        PixelFormat::Rgbx => [0, 1, 2].map(|channel| at(0, column * 4 + channel, row)),
-        PixelFormat::Bgrx => [2, 1, 0].map(|channel| at(0, column * 4 + channel, row)),
-        PixelFormat::Gray8 => [at(0, column, row); 3],
-    }
-}
-
-/// From brightness and colour differences to red, green, blue (ITU-R BT.601 and BT.709).
-fn rgb_of([y, u, v]: [u8; 3], color: YuvColor) -> [u8; 3] {
-    let (red, green_u, green_v, blue) = match color {
-        YuvColor::Bt601Limited | YuvColor::Bt601Full => (1.402, 0.344_136, 0.714_136, 1.772),
-        YuvColor::Bt709Limited | YuvColor::Bt709Full => (1.5748, 0.187_324, 0.468_124, 1.8556),
-    };
-    let (y, scale) = match color {
-        YuvColor::Bt601Limited | YuvColor::Bt709Limited => ((f32::from(y) - 16.0) * (255.0 / 219.0), 255.0 / 224.0),
-        YuvColor::Bt601Full | YuvColor::Bt709Full => (f32::from(y), 1.0),
-    };
-    let (u, v) = ((f32::from(u) - 128.0) * scale, (f32::from(v) - 128.0) * scale);
-    [y + red * v, y - green_u * u - green_v * v, y + blue * u].map(|value| value.round().clamp(0.0, 255.0) as u8)
+    shrink_to(picture, VIEW_WIDTH, VIEW_HEIGHT)
 }
 
 /// Shrinks a packed RGB picture; `None` when `rgb` does not hold `width · height` pixels, or none.
@@ -150,6 +73,7 @@ pub fn draw_box(pixels: &mut [u8], bbox: &BoundingBox, color: [u8; 3]) {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::frame::YuvColor;
 
     #[test]
     fn a_plain_picture_stays_plain_and_an_edge_stays_in_place() {

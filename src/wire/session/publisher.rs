@@ -232,6 +232,11 @@ impl Publisher {
         self.shared.monitor.note_model(model);
     }
 
+    /// Notes how the model that answers does.
+    pub fn note_answering(&self, answering: proto::Answering) {
+        self.shared.monitor.note_answering(answering);
+    }
+
     /// Frames handed over so far.
     pub fn frames(&self) -> u64 {
         self.shared.monitor.frames()
