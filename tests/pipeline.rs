@@ -174,6 +174,7 @@ fn the_commented_configuration_is_true() {
                 keys += 1;
                 rest
             }
+            Some(table) if table.starts_with("[camera.") => table,
             _ => line,
         })
         .collect();

@@ -1,6 +1,7 @@
 //! The `kinestream` command, one file a subcommand.
 
 mod ask;
+mod canvas;
 mod doctor;
 mod eval;
 mod network;

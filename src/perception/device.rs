@@ -24,16 +24,22 @@ pub enum Device {
     TensorRt(u32),
 }
 
+/// Takes a device's word apart: its name in lower case, and the number behind a colon; `None` when that is no number.
+pub fn name_and_index(text: &str) -> Option<(String, Option<u32>)> {
+    let (name, index) = match text.split_once(':') {
+        Some((name, index)) => (name, Some(index.parse().ok()?)),
+        None => (text, None),
+    };
+    Some((name.to_ascii_lowercase(), index))
+}
+
 impl FromStr for Device {
     type Err = PerceptionError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let unknown = || PerceptionError::Device { found: text.to_owned() };
-        let (name, index) = match text.split_once(':') {
-            Some((name, index)) => (name, Some(index.parse::<u32>().map_err(|_| unknown())?)),
-            None => (text, None),
-        };
-        match (name.to_ascii_lowercase().as_str(), index) {
+        let (name, index) = name_and_index(text).ok_or_else(unknown)?;
+        match (name.as_str(), index) {
             ("auto" | "", None) => Ok(Self::Auto),
             ("cpu", None) => Ok(Self::Cpu),
             ("cuda", index) => Ok(Self::Cuda(index.unwrap_or(0))),

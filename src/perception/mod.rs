@@ -21,7 +21,7 @@ mod session;
 pub use builtin::{DEFAULT_MODEL, NO_MODEL};
 pub use depth::{DepthMap, DepthModel, DepthSettings, DepthStats};
 pub use detector::{Detector, DetectorSettings, DetectorStats, MAX_CANDIDATES, MAX_DETECTIONS};
-pub use device::Device;
+pub use device::{Device, name_and_index};
 pub use embedder::{Embedder, EmbedderSettings, MAX_EMBEDDINGS};
 pub use error::PerceptionError;
 pub use manifest::{

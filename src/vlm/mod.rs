@@ -9,5 +9,7 @@ pub mod remote;
 mod shrink;
 #[cfg(feature = "burn")]
 pub mod tiny;
+#[cfg(feature = "burn")]
+pub mod training;
 
 pub use shrink::shrink_to;

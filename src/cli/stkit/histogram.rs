@@ -3,18 +3,14 @@
 use std::path::Path;
 
 use anyhow::anyhow;
-use embedded_graphics::Drawable;
-use embedded_graphics::geometry::Point;
 use embedded_graphics::mono_font::ascii::{FONT_6X10, FONT_9X18_BOLD};
-use embedded_graphics::mono_font::{MonoFont, MonoTextStyle};
-use embedded_graphics::pixelcolor::Rgb888;
-use embedded_graphics::prelude::{DrawTarget, OriginDimensions, Pixel, RgbColor, Size};
-use embedded_graphics::text::{Alignment, Text};
+use embedded_graphics::text::Alignment;
 use plotters::backend::BitMapBackend;
 use plotters::drawing::IntoDrawingArea;
 use plotters::element::Rectangle;
 use plotters::style::{Color, RGBColor, WHITE};
 
+use crate::cli::canvas::{Canvas, write};
 use crate::stkit::builder::{BuildReport, TaskReport};
 
 const PANEL: (i32, i32) = (620, 200);
@@ -50,11 +46,7 @@ pub fn draw(report: &BuildReport, path: &Path) -> anyhow::Result<()> {
         }
         area.present().map_err(|error| anyhow!("{error}"))?;
     }
-    let mut canvas = Canvas {
-        pixels: &mut pixels,
-        width,
-        height,
-    };
+    let mut canvas = Canvas::new(&mut pixels, width, height);
     for (index, task) in report.tasks.iter().enumerate() {
         label(&mut canvas, task, corner(index));
     }
@@ -126,40 +118,5 @@ fn label(canvas: &mut Canvas<'_>, task: &TaskReport, corner: (i32, i32)) {
             (middle, bottom + 21),
             Alignment::Center,
         );
-    }
-}
-
-fn write(canvas: &mut Canvas<'_>, text: &str, font: &MonoFont<'_>, at: (i32, i32), alignment: Alignment) {
-    let style = MonoTextStyle::new(font, Rgb888::new(40, 40, 40));
-    // Drawing into memory cannot fail.
-    let _ = Text::with_alignment(text, Point::new(at.0, at.1), style, alignment).draw(canvas);
-}
-
-struct Canvas<'a> {
-    pixels: &'a mut [u8],
-    width: i32,
-    height: i32,
-}
-
-impl OriginDimensions for Canvas<'_> {
-    fn size(&self) -> Size {
-        Size::new(self.width.unsigned_abs(), self.height.unsigned_abs())
-    }
-}
-
-impl DrawTarget for Canvas<'_> {
-    type Color = Rgb888;
-    type Error = std::convert::Infallible;
-
-    fn draw_iter<I: IntoIterator<Item = Pixel<Rgb888>>>(&mut self, pixels: I) -> Result<(), Self::Error> {
-        for Pixel(at, color) in pixels {
-            if (0..self.width).contains(&at.x) && (0..self.height).contains(&at.y) {
-                let start = ((at.y * self.width + at.x) * 3) as usize;
-                if let Some(pixel) = self.pixels.get_mut(start..start + 3) {
-                    pixel.copy_from_slice(&[color.r(), color.g(), color.b()]);
-                }
-            }
-        }
-        Ok(())
     }
 }

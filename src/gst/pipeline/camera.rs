@@ -13,7 +13,7 @@ use ::gst::prelude::*;
 use super::app::FrameSender;
 use super::config::{APP_SOURCE, CameraConfig, RunConfig};
 use super::recording::Recording;
-use super::report::{Counters, Meter};
+use super::report::{Counters, Meter, QuestionCounts};
 use super::{EngineError, ResultsCallback};
 use crate::gst::events::SourceState;
 use crate::gst::metadata;
@@ -221,6 +221,14 @@ impl CameraPipeline {
                     counters.network_dropped += count(&element, "network-dropped");
                 }
                 Some(name) if name.starts_with("kine") => {
+                    if name == "kinevlm" {
+                        counters.questions = QuestionCounts {
+                            asked: count(&element, "asked"),
+                            answered: count(&element, "answered"),
+                            given_up: count(&element, "given-up"),
+                            unseen: count(&element, "unseen"),
+                        };
+                    }
                     counters.stage_dropped += count(&element, "dropped");
                     counters.late += count(&element, "late");
                 }

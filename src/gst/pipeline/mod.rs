@@ -37,7 +37,7 @@ pub use config::{
     APP_SOURCE, AnswerBackend, CameraConfig, EgoMode, MessageEncoding, RemoteConfig, RtspProtocols, RunConfig,
     ZenohConfig, ZenohMode,
 };
-pub use report::{CameraReport, Counters, Histogram, Latency, MemoryReport, Meter, Report};
+pub use report::{CameraReport, Counters, Histogram, Latency, MemoryReport, Meter, QuestionCounts, Report};
 
 /// Called with a camera's name and what is known of each of its frames, on the pipeline's thread: it should be quick.
 pub type ResultsCallback = Arc<dyn Fn(&str, &FrameResults) + Send + Sync>;

@@ -194,8 +194,23 @@ pub struct Counters {
     pub network_dropped: u64,
     /// Times that the source came back.
     pub reconnects: u64,
+    /// Questions and answers.
+    pub questions: QuestionCounts,
     /// What ended the camera, if it failed.
     pub error: Option<String>,
+}
+
+/// Questions posed to the stage that answers, and what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct QuestionCounts {
+    /// Standing questions once a window, and asks.
+    pub asked: u64,
+    /// Answers given; a question about several objects has several.
+    pub answered: u64,
+    /// Questions that gave way to a newer window, and answers that nobody took.
+    pub given_up: u64,
+    /// Frames that a model should have seen, but did not.
+    pub unseen: u64,
 }
 
 /// One camera's part of the report.
@@ -226,6 +241,8 @@ pub struct CameraReport {
     pub late: u64,
     /// Times that the source came back.
     pub reconnects: u64,
+    /// Questions and answers.
+    pub questions: QuestionCounts,
     /// Whose clock says when frames were captured: `reference` (the camera's), `pipeline`, or `none` (a file).
     pub capture_clock: &'static str,
     /// From capture to publishing, where the capture time is known.
@@ -321,6 +338,7 @@ fn camera_report(name: &str, measured: &Measured, counters: &Counters) -> Camera
         network_drops: counters.network_dropped,
         late: counters.late,
         reconnects: counters.reconnects,
+        questions: counters.questions,
         capture_clock: match measured.clock {
             CaptureClock::Reference => "reference",
             CaptureClock::Pipeline => "pipeline",

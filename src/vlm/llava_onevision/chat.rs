@@ -111,6 +111,7 @@ pub enum Part {
 }
 
 /// A tokenizer with the ids that turns are made of.
+#[derive(Clone)]
 pub struct ChatTokenizer {
     tokenizer: Tokenizer,
     start: u32,

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use burn::tensor::{Device, FloatDType};
 
 use super::Error;
+use crate::perception::name_and_index;
 
 /// The device asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -29,11 +30,9 @@ impl FromStr for Place {
             found: text.to_owned(),
             reason: "expected auto, cpu, vulkan, vulkan:N, cuda or cuda:N".to_owned(),
         };
-        let (name, index) = match text.split_once(':') {
-            Some((name, index)) => (name, Some(index.parse::<u16>().map_err(|_| unknown())?)),
-            None => (text, None),
-        };
-        match (name.to_ascii_lowercase().as_str(), index) {
+        let (name, index) = name_and_index(text).ok_or_else(unknown)?;
+        let index = index.map(u16::try_from).transpose().map_err(|_| unknown())?;
+        match (name.as_str(), index) {
             ("auto" | "", None) => Ok(Self::Auto),
             ("cpu", None) => Ok(Self::Cpu),
             ("vulkan", index) => Ok(Self::Vulkan(index.unwrap_or(0))),
@@ -138,7 +137,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Place>().unwrap(), place, "{text}");
         }
-        for text in ["gpu", "cuda:", "cpu:1", "vulkan:x"] {
+        for text in ["gpu", "cuda:", "cpu:1", "vulkan:x", "cuda:70000"] {
             assert!(text.parse::<Place>().unwrap_err().to_string().contains(text), "{text}");
         }
     }

@@ -22,6 +22,7 @@ mod network;
 mod ops;
 mod preprocess;
 mod resize;
+pub mod training;
 mod vision;
 mod weights;
 
@@ -39,4 +40,4 @@ pub use model::{Model, Reply, Watched, load_network};
 pub use network::{Network, PictureTokens};
 pub use preprocess::{Pixels, Preprocessor, Rgb};
 pub use vision::{VisionLayer, VisionTower};
-pub use weights::Progress;
+pub use weights::{Progress, save as save_network};

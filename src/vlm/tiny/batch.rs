@@ -32,7 +32,7 @@ pub fn input(asked: &[Asked<'_>], device: &Device) -> Input {
         .max()
         .unwrap_or(0)
         .max(1);
-    let views = MAX_VIEWS;
+    let views = most_views(asked);
     let (fine_cells, coarse_cells) = (FINE.0 * FINE.1, COARSE.0 * COARSE.1);
     let mut tokens = vec![0.0f32; clips * rows * times * TOKEN_FEATURES];
     let mut query = vec![0.0f32; clips * rows * QUERY_FEATURES];
@@ -87,24 +87,39 @@ pub fn input(asked: &[Asked<'_>], device: &Device) -> Input {
     }
 }
 
-/// The pictures of all clips, padded with black to `MAX_VIEWS` each; `None` when there are none at all.
+/// Views of each clip in the network's input: clips with fewer are padded.
+pub fn most_views(asked: &[Asked<'_>]) -> usize {
+    let most = asked.iter().map(|asked| asked.clip.views.len()).max().unwrap_or(0);
+    most.max(MAX_VIEWS)
+}
+
+/// The pictures of all clips, padded with grey to the same number of each; `None` when there are none at all.
 pub fn pictures(asked: &[Asked<'_>], device: &Device) -> Option<Tensor<4>> {
     if asked.iter().all(|asked| asked.clip.views.is_empty()) {
         return None;
     }
     let each = VIEW_CHANNELS * VIEW_HEIGHT * VIEW_WIDTH;
-    let mut data = vec![0.5f32; asked.len() * MAX_VIEWS * each];
+    let views = most_views(asked);
+    let mut data = vec![0.5f32; asked.len() * views * each];
     for (index, asked) in asked.iter().enumerate() {
-        for (at, view) in asked.clip.views.iter().take(MAX_VIEWS).enumerate() {
-            let from = (index * MAX_VIEWS + at) * each;
+        for (at, view) in asked.clip.views.iter().enumerate() {
+            let from = (index * views + at) * each;
             planes(&view.pixels, &mut data[from..from + each]);
         }
     }
-    let count = asked.len() * MAX_VIEWS;
+    let count = asked.len() * views;
     Some(Tensor::from_data(
         TensorData::new(data, [count, VIEW_CHANNELS, VIEW_HEIGHT, VIEW_WIDTH]),
         device,
     ))
+}
+
+/// One picture as the convolutions take it: `[1, VIEW_CHANNELS, VIEW_HEIGHT, VIEW_WIDTH]`.
+pub fn picture(pixels: &[u8], device: &Device) -> Tensor<4> {
+    let mut data = vec![0.5f32; VIEW_CHANNELS * VIEW_HEIGHT * VIEW_WIDTH];
+    planes(pixels, &mut data);
+    let shape = [1, VIEW_CHANNELS, VIEW_HEIGHT, VIEW_WIDTH];
+    Tensor::from_data(TensorData::new(data, shape), device)
 }
 
 /// Interleaved bytes to planes of numbers from 0 to 1.

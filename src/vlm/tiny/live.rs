@@ -1,12 +1,14 @@
 //! The small ST-VLM as a live backend: it answers from the frames, boxes and states of each window, and puts the geometric
 //! answer beside its own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::clip::{Clip, ClipObject, MAX_TIMES, MAX_VIEWS, State, View};
+use super::clip::{Clip, ClipObject, MAX_TIMES, State, View};
 use super::findings::Findings;
 use super::model::TinyVlm;
-use super::observations::{NOTE_STEP_S, Note, SharedObservations, notes_between};
+use super::network::Seen;
+use super::observations::{NOTE_STEP_S, Note, SharedObservations, notes_between, oldest_note};
 use super::verdict::{Said, Verdict, verdict};
 use super::views::{draw_box, with_brightness};
 use crate::kinematics::Trajectory;
@@ -17,55 +19,68 @@ use crate::vlm::live::{Backend, Posed};
 /// A 95 % interval reaches so many standard deviations to either side.
 const Z95: f64 = 1.96;
 
-/// Answers with the small model.
+/// Answers with the small model. What it has seen of a note is kept, and all questions about the same time share one pass
+/// through the transformer, in which every object asked about is one row.
 #[derive(Debug)]
 pub struct TinyBackend {
     model: Arc<TinyVlm>,
     observations: SharedObservations,
+    /// What was seen of notes, by their numbers.
+    seen: BTreeMap<u64, Seen>,
+    work: Work,
+}
+
+/// What a backend has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Views that the convolutions saw.
+    pub views: u64,
+    /// Passes through the transformer.
+    pub passes: u64,
+}
+
+/// Objects of one question at most; questions about more are left to geometry.
+const MAX_SUBJECTS: usize = 32;
+
+/// What was found about the objects that are asked about for one time.
+struct Found {
+    time: (f64, f64),
+    ids: Vec<u64>,
+    findings: Vec<Findings>,
+}
+
+impl Found {
+    fn of(&self, subjects: &[u64]) -> Option<Vec<Findings>> {
+        let one = |id: &u64| {
+            let index = self.ids.iter().position(|known| known == id)?;
+            self.findings.get(index).cloned()
+        };
+        subjects.iter().map(one).collect()
+    }
 }
 
 impl TinyBackend {
     /// Answers from what `observations` hold, beside the trajectories.
     pub fn new(model: Arc<TinyVlm>, observations: SharedObservations) -> Self {
-        Self { model, observations }
-    }
-
-    /// The model's answer to the question that `geometric` answers, for the same objects and time.
-    fn answer_beside(&self, geometric: Answer, trajectories: &SharedTrajectories, kept: &mut Option<Shown>) -> Answer {
-        let Some(task) = geometric.question.task else {
-            return beyond(geometric);
-        };
-        let has_time = geometric.end_s > geometric.start_s;
-        if geometric.subjects.is_empty() || !has_time || geometric.subjects.len() > MAX_SUBJECTS {
-            return geometric;
-        }
-        let wanted = (geometric.start_s, geometric.end_s);
-        let shown = match kept.take() {
-            Some(shown) if shown.time == wanted && shown.has(&geometric.subjects) => shown,
-            _ => match self.show(trajectories, wanted, &geometric.subjects) {
-                Some(shown) => shown,
-                None => return geometric,
-            },
-        };
-        let found = shown.find(&self.model, &geometric.subjects);
-        *kept = Some(shown);
-        match found.and_then(|found| told(task, &geometric, &found)) {
-            Some(told) => beside(geometric, told),
-            None => geometric,
+        Self {
+            model,
+            observations,
+            seen: BTreeMap::new(),
+            work: Work::default(),
         }
     }
 
-    /// The clip of a time, with all objects that are seen in it, `subjects` first.
-    fn show(&self, trajectories: &SharedTrajectories, time: (f64, f64), subjects: &[u64]) -> Option<Shown> {
+    /// What it has done so far.
+    pub fn work(&self) -> Work {
+        self.work
+    }
+
+    /// What the model finds about objects over a time; nothing without notes of it.
+    fn find(&mut self, trajectories: &SharedTrajectories, time: (f64, f64), ids: &[u64]) -> Option<Vec<Findings>> {
         let notes = thinned(notes_between(&self.observations, time.0, time.1));
-        let mut ids: Vec<u64> = subjects.to_vec();
-        for (id, _) in notes.iter().flat_map(|note| &note.boxes) {
-            if !ids.contains(id) && ids.len() < MAX_SUBJECTS {
-                ids.push(*id);
-            }
-        }
+        let first = notes.first()?;
         let times_s: Vec<f64> = match notes.len() {
-            0 | 1 => grid(time),
+            1 => grid(time),
             _ => notes.iter().map(|note| note.time_s).collect(),
         };
         let start_s = *times_s.first()?;
@@ -80,58 +95,56 @@ impl TinyBackend {
                 })
                 .collect()
         });
-        let views = match notes.len() {
-            0 | 1 => Vec::new(),
-            count => Clip::view_times(count)
-                .into_iter()
-                .take(MAX_VIEWS)
-                .map(|at| view(&notes[at], at))
-                .collect(),
+        let shown = match notes.len() {
+            1 => Vec::new(),
+            count => Clip::view_times(count),
         };
-        let first = notes.first()?;
-        Some(Shown {
-            time,
-            ids,
-            clip: Clip {
-                times_s: times_s.iter().map(|time_s| time_s - start_s).collect(),
-                camera: first.camera?,
-                camera_yaw_rad: first.camera_yaw_rad.or(Some(0.0)),
-                views,
-                objects,
-            },
-            start_s,
-        })
-    }
-}
-
-/// Objects of a clip at most; questions about more are left to geometry.
-const MAX_SUBJECTS: usize = 32;
-
-/// What the model is shown for one time, kept for the next question about the same time.
-struct Shown {
-    time: (f64, f64),
-    ids: Vec<u64>,
-    clip: Clip,
-    start_s: f64,
-}
-
-impl Shown {
-    fn has(&self, subjects: &[u64]) -> bool {
-        subjects.iter().all(|id| self.ids.contains(id))
-    }
-
-    fn find(&self, model: &TinyVlm, subjects: &[u64]) -> Option<Vec<Findings>> {
-        let last_s = self.clip.times_s.last().copied()?;
+        let mut views = Vec::with_capacity(shown.len());
+        for at in &shown {
+            let note = &notes[*at];
+            // A view that was seen before is not drawn again.
+            if !self.seen.contains_key(&note.number) {
+                self.work.views += 1;
+                let seen = self.model.see(&view(note, *at));
+                self.seen.insert(note.number, seen);
+            }
+            views.push(View {
+                at: *at,
+                pixels: Vec::new(),
+            });
+        }
+        let seen: Option<Vec<&Seen>> = shown.iter().map(|at| self.seen.get(&notes[*at].number)).collect();
+        let clip = Clip {
+            times_s: times_s.iter().map(|time_s| time_s - start_s).collect(),
+            camera: first.camera?,
+            camera_yaw_rad: first.camera_yaw_rad.or(Some(0.0)),
+            views,
+            objects,
+        };
+        let last_s = clip.times_s.last().copied()?;
         let span_s = (
-            (self.time.0 - self.start_s).clamp(0.0, last_s),
-            (self.time.1 - self.start_s).clamp(0.0, last_s),
+            (time.0 - start_s).clamp(0.0, last_s),
+            (time.1 - start_s).clamp(0.0, last_s),
         );
-        let rows: Option<Vec<(usize, (f64, f64))>> = subjects
-            .iter()
-            .map(|id| Some((self.ids.iter().position(|known| known == id)?, span_s)))
-            .collect();
-        Some(model.find(&self.clip, &rows?, true))
+        let rows: Vec<(usize, (f64, f64))> = (0..ids.len()).map(|index| (index, span_s)).collect();
+        self.work.passes += 1;
+        Some(self.model.find_seen(&clip, &seen?, &rows, true))
     }
+
+    /// Forgets what was seen of notes that are no longer kept.
+    fn forget(&mut self) {
+        if let Some(oldest) = oldest_note(&self.observations) {
+            self.seen = self.seen.split_off(&oldest);
+        }
+    }
+}
+
+/// Whether the model is asked beside geometry, and about which time.
+fn asked_about(geometric: &Answer) -> Option<(f64, f64)> {
+    let subjects = geometric.subjects.len();
+    let has_time = geometric.end_s > geometric.start_s;
+    let asked = geometric.question.task.is_some() && has_time && (1..=MAX_SUBJECTS).contains(&subjects);
+    asked.then_some((geometric.start_s, geometric.end_s))
 }
 
 impl Backend for TinyBackend {
@@ -140,15 +153,49 @@ impl Backend for TinyBackend {
     }
 
     fn answer(&mut self, trajectories: &SharedTrajectories, posed: &[Posed<'_>]) -> Vec<Vec<Answer>> {
-        let mut kept = None;
-        posed
+        let geometric: Vec<Vec<Answer>> = posed
             .iter()
-            .map(|posed| {
-                let geometric =
-                    trajectories.read(|store| answer_from_geometry(posed.id, posed.question, store, posed.window));
-                let answer = |geometric| self.answer_beside(geometric, trajectories, &mut kept);
-                geometric.into_iter().map(answer).collect()
-            })
+            .map(|posed| trajectories.read(|store| answer_from_geometry(posed.id, posed.question, store, posed.window)))
+            .collect();
+        self.forget();
+        // All objects that are asked about for the same time are found in one pass.
+        let mut times: Vec<Found> = Vec::new();
+        for answer in geometric.iter().flatten() {
+            let Some(time) = asked_about(answer) else { continue };
+            let index = times.iter().position(|found| found.time == time).unwrap_or(times.len());
+            if index == times.len() {
+                times.push(Found {
+                    time,
+                    ids: Vec::new(),
+                    findings: Vec::new(),
+                });
+            }
+            let ids = &mut times[index].ids;
+            let new: Vec<u64> = answer.subjects.iter().copied().filter(|id| !ids.contains(id)).collect();
+            ids.extend(new);
+        }
+        for found in &mut times {
+            for ids in found.ids.chunks(MAX_SUBJECTS) {
+                found
+                    .findings
+                    .extend(self.find(trajectories, found.time, ids).unwrap_or_default());
+            }
+        }
+        let answer = |geometric: Answer| {
+            let Some(task) = geometric.question.task else {
+                return beyond(geometric);
+            };
+            let found = asked_about(&geometric)
+                .and_then(|time| times.iter().find(|found| found.time == time))
+                .and_then(|found| found.of(&geometric.subjects));
+            match found.and_then(|found| told(task, &geometric, &found)) {
+                Some(told) => beside(geometric, told),
+                None => geometric,
+            }
+        };
+        geometric
+            .into_iter()
+            .map(|answers| answers.into_iter().map(answer).collect())
             .collect()
     }
 }

@@ -7,10 +7,10 @@ use burn::store::ModuleRecord;
 use burn::tensor::{Bytes, Device, FloatDType, Tensor};
 use thiserror::Error;
 
-use super::batch::{Asked, input, pictures};
-use super::clip::Clip;
+use super::batch::{Asked, input, most_views, picture};
+use super::clip::{Clip, View};
 use super::findings::Findings;
-use super::network::{Network, SPAN_OUTPUTS, STEP_OUTPUTS};
+use super::network::{Network, SPAN_OUTPUTS, STEP_OUTPUTS, Seen};
 use super::tokens::own_axis_rad;
 
 /// Why there is no model.
@@ -69,9 +69,27 @@ impl TinyVlm {
         Ok(Self { network, device })
     }
 
+    /// Sees one view: the convolutions' share of the work. What they make of it depends on nothing but its pixels, so it may be
+    /// kept for every clip and question that shows the same view.
+    pub fn see(&self, view: &View) -> Seen {
+        self.network.see(picture(&view.pixels, &self.device))
+    }
+
     /// What it finds about each row (index of the object, start and end in seconds) of a clip.
     pub fn find(&self, clip: &Clip, rows: &[(usize, (f64, f64))], with_states: bool) -> Vec<Findings> {
-        if rows.is_empty() || clip.times_s.is_empty() {
+        let seen: Vec<Seen> = clip.views.iter().map(|view| self.see(view)).collect();
+        self.find_seen(clip, &seen.iter().collect::<Vec<_>>(), rows, with_states)
+    }
+
+    /// The same with the clip's views [seen](Self::see) already, one for each in their order; nothing where they do not match.
+    pub fn find_seen(
+        &self,
+        clip: &Clip,
+        seen: &[&Seen],
+        rows: &[(usize, (f64, f64))],
+        with_states: bool,
+    ) -> Vec<Findings> {
+        if rows.is_empty() || clip.times_s.is_empty() || seen.len() != clip.views.len() {
             return Vec::new();
         }
         let asked = [Asked {
@@ -79,7 +97,7 @@ impl TinyVlm {
             rows,
             with_states,
         }];
-        let seen = pictures(&asked, &self.device).map(|pictures| self.network.see(pictures));
+        let seen = Seen::joined(seen, most_views(&asked));
         let output = self.network.answer(input(&asked, &self.device), seen);
         let [_, times, _] = output.steps.dims();
         let span = output.span.into_data().convert::<f32>();

@@ -36,6 +36,30 @@ pub struct Seen {
     pub whole: Tensor<2>,
 }
 
+impl Seen {
+    /// Views that were seen one by one, in order, padded with nothing to `views`; `None` without any.
+    pub fn joined(seen: &[&Self], views: usize) -> Option<Self> {
+        if seen.is_empty() {
+            return None;
+        }
+        let missing = views.saturating_sub(seen.len());
+        fn joined<const D: usize>(mut parts: Vec<Tensor<D>>, missing: usize) -> Tensor<D> {
+            if let Some(first) = parts.first().filter(|_| missing > 0) {
+                let mut shape = first.dims();
+                shape[0] = missing;
+                let padding = Tensor::zeros(shape, &first.device());
+                parts.push(padding);
+            }
+            Tensor::cat(parts, 0)
+        }
+        Some(Self {
+            fine: joined(seen.iter().map(|seen| seen.fine.clone()).collect(), missing),
+            coarse: joined(seen.iter().map(|seen| seen.coarse.clone()).collect(), missing),
+            whole: joined(seen.iter().map(|seen| seen.whole.clone()).collect(), missing),
+        })
+    }
+}
+
 /// What the transformer is given of `g` clips with `m` objects each, `t` times and `k` pictures.
 #[derive(Clone, Debug)]
 pub struct Input {

@@ -142,6 +142,11 @@ pub fn notes_between(shared: &SharedObservations, start_s: f64, end_s: f64) -> V
     locked(shared).between(start_s, end_s)
 }
 
+/// The number of the oldest note that is kept.
+pub fn oldest_note(shared: &SharedObservations) -> Option<u64> {
+    locked(shared).notes.front().map(|note| note.number)
+}
+
 fn boxes_of(results: &FrameResults) -> Vec<(u64, BoundingBox)> {
     let (width, height) = (results.width.max(1) as f32, results.height.max(1) as f32);
     let seen = results

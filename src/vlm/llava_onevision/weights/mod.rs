@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod names;
+mod save;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,6 +14,7 @@ use super::config::Config;
 use super::error::{Error, WeightFaults};
 use checkpoint::Checkpoint;
 pub(super) use checkpoint::{entries, is_float, map, to_f32};
+pub use save::save;
 
 /// How far the reading of weights has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,6 +37,91 @@ pub fn canonical(name: &str) -> Option<String> {
     Some(format!("{own}{}", name.get(prefix.len()..)?))
 }
 
+/// The name in a file for a canonical one: lmms-lab's (`original`), or that of llava-hf on disk.
+pub fn original(own: &str, original: bool) -> String {
+    // Longer beginnings stand first.
+    let names: &[(&str, &str)] = if original {
+        &[
+            ("vision.", "model.vision_tower.vision_tower.vision_model."),
+            ("projector.linear_1.", "model.mm_projector.0."),
+            ("projector.linear_2.", "model.mm_projector.2."),
+            ("image_newline", "model.image_newline"),
+            ("lm_head.", "lm_head."),
+            ("language.", "model."),
+        ]
+    } else {
+        &[
+            ("vision.", "vision_tower.vision_model."),
+            ("projector.", "multi_modal_projector."),
+            ("image_newline", "image_newline"),
+            ("lm_head.", "language_model.lm_head."),
+            ("language.", "language_model.model."),
+        ]
+    };
+    let found = names
+        .iter()
+        .find_map(|(begin, name)| Some((name, own.strip_prefix(begin)?)));
+    found.map_or_else(|| own.to_owned(), |(name, rest)| format!("{name}{rest}"))
+}
+
+/// The canonical name of a weight by its place in [`Network`](crate::vlm::llava_onevision::Network), such as
+/// `language.layers.0.q.weight`; `None` for what no folder holds (adapters).
+pub fn own_name(path: &str) -> Option<String> {
+    let layer = |rest: &str, parts: &[(&str, &str)]| {
+        let (index, rest) = rest.split_once('.')?;
+        let (part, leaf) = match rest.split_once('.') {
+            Some((part, leaf)) => (part, leaf),
+            None => (rest, "weight"),
+        };
+        let (_, name) = parts.iter().find(|(known, _)| *known == part)?;
+        matches!(leaf, "weight" | "bias").then(|| format!("{index}.{name}.{leaf}"))
+    };
+    const VISION: &[(&str, &str)] = &[
+        ("norm1", "layer_norm1"),
+        ("norm2", "layer_norm2"),
+        ("q", "self_attn.q_proj"),
+        ("k", "self_attn.k_proj"),
+        ("v", "self_attn.v_proj"),
+        ("out", "self_attn.out_proj"),
+        ("fc1", "mlp.fc1"),
+        ("fc2", "mlp.fc2"),
+    ];
+    const LANGUAGE: &[(&str, &str)] = &[
+        ("norm1", "input_layernorm"),
+        ("norm2", "post_attention_layernorm"),
+        ("q", "self_attn.q_proj"),
+        ("k", "self_attn.k_proj"),
+        ("v", "self_attn.v_proj"),
+        ("o", "self_attn.o_proj"),
+        ("gate", "mlp.gate_proj"),
+        ("up", "mlp.up_proj"),
+        ("down", "mlp.down_proj"),
+    ];
+    if let Some(rest) = path.strip_prefix("vision.layers.") {
+        return Some(format!("vision.encoder.layers.{}", layer(rest, VISION)?));
+    }
+    if let Some(rest) = path.strip_prefix("language.layers.") {
+        return Some(format!("language.layers.{}", layer(rest, LANGUAGE)?));
+    }
+    Some(
+        match path {
+            "vision.patch_embedding.weight" => "vision.embeddings.patch_embedding.weight",
+            "vision.patch_embedding.bias" => "vision.embeddings.patch_embedding.bias",
+            "vision.positions" => "vision.embeddings.position_embedding.weight",
+            "projector.linear_1.weight"
+            | "projector.linear_1.bias"
+            | "projector.linear_2.weight"
+            | "projector.linear_2.bias" => path,
+            "projector.newline" => "image_newline",
+            "language.embeddings" => "language.embed_tokens.weight",
+            "language.norm" => "language.norm.weight",
+            "language.head.weight" => "lm_head.weight",
+            _ => return None,
+        }
+        .to_owned(),
+    )
+}
+
 /// Whether a tensor (by its canonical name) belongs to the published checkpoints, but is never used: the norm and the
 /// pooling head behind the vision tower's last layer, layers dropped from it, and tables that are computed.
 pub fn is_unused(name: &str, vision_layers: usize, tied_embeddings: bool) -> bool {
@@ -99,6 +184,28 @@ mod tests {
             }
         }
         assert_eq!(canonical("model.vision_resampler.x"), None);
+    }
+
+    #[test]
+    fn names_go_back_to_either_layout() {
+        for own in [
+            "vision.encoder.layers.3.mlp.fc1.bias",
+            "projector.linear_1.weight",
+            "projector.linear_2.bias",
+            "image_newline",
+            "language.layers.0.self_attn.q_proj.bias",
+            "language.embed_tokens.weight",
+            "lm_head.weight",
+        ] {
+            for kind in [false, true] {
+                assert_eq!(canonical(&original(own, kind)).as_deref(), Some(own), "{kind}");
+            }
+        }
+        assert_eq!(
+            own_name("language.layers.12.o.weight").as_deref(),
+            Some("language.layers.12.self_attn.o_proj.weight")
+        );
+        assert_eq!(own_name("language.layers.12.q.lora.a"), None);
     }
 
     #[test]

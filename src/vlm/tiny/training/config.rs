@@ -4,10 +4,14 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::vlm::training::{Trained, cosine_with_warm_up};
+
 /// Settings of a training run of the small model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainSettings {
+    /// `tiny`.
+    pub model: Trained,
     /// Folder of checkpoints, log and curves.
     pub out: PathBuf,
     /// Everything random is drawn from this.
@@ -47,6 +51,7 @@ pub struct TrainSettings {
 impl Default for TrainSettings {
     fn default() -> Self {
         Self {
+            model: Trained::Tiny,
             out: PathBuf::from("train"),
             seed: 1,
             steps: 3000,
@@ -108,8 +113,6 @@ impl TrainSettings {
 
     /// The learning rate of a step: up in a line, down along a cosine.
     pub fn rate_at(&self, step: u64) -> f64 {
-        let up = ((step + 1) as f64 / self.warm_up.max(1) as f64).min(1.0);
-        let share = step as f64 / self.steps as f64;
-        self.rate * up * (0.01 + 0.99 * 0.5 * (1.0 + (std::f64::consts::PI * share.min(1.0)).cos()))
+        cosine_with_warm_up(self.rate, self.warm_up, self.steps, step)
     }
 }
