@@ -53,10 +53,15 @@ class SlowModel(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    # All of a window's requests come at once.
+    request_queue_size = 256
+
+
 def serve_model(delay_s):
     SlowModel.delay_s = delay_s
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), SlowModel)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), SlowModel)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"http://127.0.0.1:{server.server_address[1]}/v1"
 
