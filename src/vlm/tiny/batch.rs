@@ -5,7 +5,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::clip::{Clip, MAX_VIEWS, VIEW_CHANNELS, VIEW_HEIGHT, VIEW_WIDTH};
 use super::network::Input;
 use super::tokens::{
-    COARSE, FINE, QUERY_FEATURES, TOKEN_FEATURES, VIEW_FEATURES, look_up, object_tokens, query_features, view_features,
+    COARSE, FINE, QUERY_FEATURES, States, TOKEN_FEATURES, VIEW_FEATURES, look_up, object_tokens, query_features,
+    view_features,
 };
 
 /// Added to the attention towards padding.
@@ -45,11 +46,12 @@ pub fn input(asked: &[Asked<'_>], device: &Device) -> Input {
     for (index, asked) in asked.iter().enumerate() {
         let clip = asked.clip;
         let count = clip.times_s.len();
-        for (row, (object, span_s)) in asked.rows.iter().enumerate() {
-            let Some(object) = clip.objects.get(*object) else {
+        let known = States::of(clip, asked.with_states);
+        for (row, (object_index, span_s)) in asked.rows.iter().enumerate() {
+            let (Some(object), Some(states)) = (clip.objects.get(*object_index), known.get(*object_index)) else {
                 continue;
             };
-            let found = object_tokens(clip, object, *span_s, asked.with_states);
+            let found = object_tokens(clip, object, states, *span_s);
             let from = (index * rows + row) * times * TOKEN_FEATURES;
             tokens[from..from + found.len()].copy_from_slice(&found);
             let from = (index * rows + row) * QUERY_FEATURES;

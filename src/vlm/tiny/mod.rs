@@ -1,6 +1,7 @@
 //! The small ST-VLM: it is shown frames with coloured boxes, times and intrinsics, and the engine's states where it runs,
 //! and answers the seven tasks in words, each with a value and an interval. One set of weights does both.
 
+pub mod apparent;
 pub mod batch;
 pub mod clip;
 mod findings;

@@ -11,7 +11,7 @@ use super::batch::{Asked, input, most_views, picture};
 use super::clip::{Clip, View};
 use super::findings::Findings;
 use super::network::{Network, SPAN_OUTPUTS, STEP_OUTPUTS, Seen};
-use super::tokens::own_axis_rad;
+use super::tokens::{States, own_axis_rad};
 
 /// Why there is no model.
 #[derive(Debug, Error)]
@@ -105,16 +105,16 @@ impl TinyVlm {
         let (Ok(span), Ok(steps)) = (span.as_slice::<f32>(), steps.as_slice::<f32>()) else {
             return Vec::new();
         };
+        let known = States::of(clip, with_states);
         rows.iter()
             .zip(
                 span.chunks_exact(SPAN_OUTPUTS)
                     .zip(steps.chunks_exact(times * STEP_OUTPUTS)),
             )
             .map(|((object, span_s), (span, steps))| {
-                let own = clip
-                    .objects
+                let own = known
                     .get(*object)
-                    .map_or(0.0, |object| own_axis_rad(clip, object, *span_s, with_states));
+                    .map_or(0.0, |states| own_axis_rad(clip, states, *span_s));
                 Findings::new(clip, *span_s, own, span, steps)
             })
             .collect()

@@ -3,6 +3,7 @@
 
 use nalgebra::Vector2;
 
+use super::apparent::Apparent;
 use super::clip::{Clip, ClipCamera, ClipObject, State, VIEW_HEIGHT, VIEW_WIDTH};
 use crate::detection::BoundingBox;
 
@@ -17,18 +18,45 @@ pub const COARSE: (usize, usize) = (VIEW_WIDTH / 8, VIEW_HEIGHT / 8);
 /// The finer map.
 pub const FINE: (usize, usize) = (VIEW_WIDTH / 4, VIEW_HEIGHT / 4);
 
+/// What is known of an object's way at each of a clip's times.
+#[derive(Clone, Debug)]
+pub enum States {
+    /// By the engine.
+    Engine(Vec<Option<State>>),
+    /// By boxes alone.
+    Apparent(Vec<Option<State>>),
+}
+
+impl States {
+    /// Of each of a clip's objects: the engine's, or what its boxes tell.
+    pub fn of(clip: &Clip, with_states: bool) -> Vec<Self> {
+        if with_states {
+            let objects = clip.objects.iter();
+            return objects.map(|object| Self::Engine(object.states.clone())).collect();
+        }
+        let apparent = Apparent::new(clip);
+        let objects = 0..clip.objects.len();
+        objects
+            .map(|object| Self::Apparent(apparent.states(clip, object)))
+            .collect()
+    }
+
+    fn states(&self) -> &[Option<State>] {
+        match self {
+            Self::Engine(states) | Self::Apparent(states) => states,
+        }
+    }
+}
+
 /// A step shorter than this, metres, has no direction.
 const GATE_M: f64 = 0.25;
 
-/// What one object's tokens are: `[times, TOKEN_FEATURES]`, row by row.
-pub fn object_tokens(clip: &Clip, object: &ClipObject, span_s: (f64, f64), with_states: bool) -> Vec<f32> {
+/// What one object's tokens are: `[times, TOKEN_FEATURES]`, row by row. `states` are the engine's, or what boxes alone tell
+/// ([`Apparent`]).
+pub fn object_tokens(clip: &Clip, object: &ClipObject, states: &States, span_s: (f64, f64)) -> Vec<f32> {
     let count = clip.times_s.len();
     let mut out = vec![0.0; count * TOKEN_FEATURES];
-    let states: Vec<Option<State>> = match with_states {
-        true => object.states.clone(),
-        false => vec![None; count],
-    };
-    let path = Path::new(clip, &states, span_s);
+    let path = Path::new(clip, states.states(), span_s);
     let mut last_box: Option<(f64, BoundingBox)> = None;
     for (at, row) in out.chunks_exact_mut(TOKEN_FEATURES).enumerate() {
         let mut row = Row(row, 0);
@@ -40,7 +68,7 @@ pub fn object_tokens(clip: &Clip, object: &ClipObject, span_s: (f64, f64), with_
             &mut last_box,
             &mut row,
         );
-        path.features(clip, at, &states, &mut row);
+        path.features(clip, at, states, &mut row);
         debug_assert_eq!(row.1, TOKEN_FEATURES);
     }
     out
@@ -48,11 +76,8 @@ pub fn object_tokens(clip: &Clip, object: &ClipObject, span_s: (f64, f64), with_
 
 /// Direction of an object's own axes, in which its states are told and its way is answered: radians counter-clockwise from
 /// the optical axis at the clip's start. 0, the optical axis itself, without states or a first move.
-pub fn own_axis_rad(clip: &Clip, object: &ClipObject, span_s: (f64, f64), with_states: bool) -> f64 {
-    if !with_states {
-        return 0.0;
-    }
-    let axis = Path::new(clip, &object.states, span_s).axis;
+pub fn own_axis_rad(clip: &Clip, states: &States, span_s: (f64, f64)) -> f64 {
+    let axis = Path::new(clip, states.states(), span_s).axis;
     axis.y.atan2(axis.x) - clip.camera_yaw_rad.unwrap_or(0.0)
 }
 
@@ -195,7 +220,8 @@ impl Path {
         (self.axis.dot(&way), self.axis.perp(&way))
     }
 
-    fn features(&self, clip: &Clip, at: usize, states: &[Option<State>], row: &mut Row<'_>) {
+    fn features(&self, clip: &Clip, at: usize, known: &States, row: &mut Row<'_>) {
+        let states = known.states();
         let Some(state) = states.get(at).copied().flatten() else {
             row.skip(21);
             return;
@@ -206,7 +232,10 @@ impl Path {
         let (ahead, aside) = self.turned(here - self.origin);
         let velocity = state.velocity_in_world_mps.xy();
         let (along, across) = self.turned(velocity);
-        row.push(1.0);
+        row.push(match known {
+            States::Engine(_) => 1.0,
+            States::Apparent(_) => 0.5,
+        });
         row.flag(state.standing);
         row.push(squashed(ahead));
         row.push(squashed(aside));
@@ -243,13 +272,13 @@ impl Path {
 
 impl ClipCamera {
     /// Tangents of the rays to a box's left and right edge.
-    fn rays_across(&self, bbox: &BoundingBox) -> (f64, f64) {
+    pub(super) fn rays_across(&self, bbox: &BoundingBox) -> (f64, f64) {
         let ray = |x: f32| (f64::from(x) - self.cx) / self.fx;
         (ray(bbox.x0), ray(bbox.x1))
     }
 
     /// Tangents of the rays to a box's upper and lower edge.
-    fn rays_down(&self, bbox: &BoundingBox) -> (f64, f64) {
+    pub(super) fn rays_down(&self, bbox: &BoundingBox) -> (f64, f64) {
         let ray = |y: f32| (f64::from(y) - self.cy) / self.fy;
         (ray(bbox.y0), ray(bbox.y1))
     }

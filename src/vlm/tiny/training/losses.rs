@@ -5,7 +5,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::groups::{Group, ROWS, Row};
 use crate::vlm::tiny::network::{Output, STEP_OUTPUTS};
-use crate::vlm::tiny::tokens::own_axis_rad;
+use crate::vlm::tiny::tokens::{States, own_axis_rad};
 
 /// Bounds of the logarithm of sigma of the log speed.
 pub const LOG_SIGMA: (f64, f64) = (-4.0, 1.5);
@@ -44,33 +44,34 @@ impl Targets {
     pub fn new(groups: &[Group], device: &Device) -> Self {
         let times = groups.iter().map(|group| group.clip.times_s.len()).max().unwrap_or(1);
         let count = groups.len() * ROWS;
-        let rows = || {
-            groups
-                .iter()
-                .flat_map(|group| group.rows.iter().map(move |row| (group, row)))
-        };
+        let rows = || groups.iter().flat_map(|group| &group.rows);
         let one = |value: fn(&Row) -> f32| -> Tensor<1> {
-            let values: Vec<f32> = rows().map(|(_, row)| value(row)).collect();
+            let values: Vec<f32> = rows().map(value).collect();
             Tensor::from_data(TensorData::new(values, [count]), device)
         };
         let padded = |value: &dyn Fn(&Row, usize) -> Option<f32>| -> Tensor<2> {
             let values: Vec<f32> = rows()
-                .flat_map(|(_, row)| (0..times).map(|at| value(row, at).unwrap_or(0.0)).collect::<Vec<f32>>())
+                .flat_map(|row| (0..times).map(|at| value(row, at).unwrap_or(0.0)).collect::<Vec<f32>>())
                 .collect();
             Tensor::from_data(TensorData::new(values, [count, times]), device)
         };
-        let heading: Vec<f32> = rows()
-            .flat_map(|(group, row)| {
-                let object = group.clip.objects.get(row.object);
-                let own = object.map_or(0.0, |object| {
-                    own_axis_rad(&group.clip, object, row.span_s, group.senses.states)
+        let heading: Vec<f32> = groups
+            .iter()
+            .flat_map(|group| {
+                let known = States::of(&group.clip, group.senses.states);
+                let own = |row: &Row| {
+                    let states = known.get(row.object);
+                    states.map_or(0.0, |states| own_axis_rad(&group.clip, states, row.span_s))
+                };
+                let angles = group.rows.iter().flat_map(|row| {
+                    let angle = f64::from(row.heading_rad.unwrap_or(0.0)) - own(row);
+                    [angle.cos() as f32, angle.sin() as f32]
                 });
-                let angle = f64::from(row.heading_rad.unwrap_or(0.0)) - own;
-                [angle.cos() as f32, angle.sin() as f32]
+                angles.collect::<Vec<f32>>()
             })
             .collect();
         let hours: Vec<i64> = rows()
-            .flat_map(|(_, row)| {
+            .flat_map(|row| {
                 (0..times)
                     .map(|at| row.hours.get(at).map_or(0, |(class, _)| *class as i64))
                     .collect::<Vec<i64>>()
