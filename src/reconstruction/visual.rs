@@ -19,7 +19,7 @@ use super::priors::ClassPriors;
 use super::reconstructor::{Cameras, Reconstructor, SceneFrame};
 use super::scale::{ScaleCue, ScaleFilter, ScaleMeasurement};
 use super::view::{DepthMap, PoseSource, ReconstructionHealth, View};
-use crate::camera::{Camera, CameraError, Intrinsics, IntrinsicsSource, Mounting};
+use crate::camera::{Camera, CameraError, Intrinsics, IntrinsicsSource, Mounting, MountingSource};
 
 /// How long the errors of the cues for the scale stay, seconds.
 const DEPTH_MEMORY_S: f64 = 60.0;
@@ -33,6 +33,9 @@ const SPEED_MEMORY_S: f64 = 0.5;
 const UNKNOWN_SCALE: f64 = 1.0;
 /// Time constant with which the ground plane levels the world, seconds.
 const LEVEL_S: f64 = 10.0;
+/// The same of the plane of the road, and of a measured mounting.
+const ROAD_LEVEL_S: f64 = 4.0;
+const MOUNTING_LEVEL_S: f64 = 4.0;
 /// Time constants of the published velocity and of the network's wander, seconds.
 const VELOCITY_S: f64 = 0.12;
 const WANDER_S: f64 = 0.2;
@@ -205,7 +208,8 @@ impl VisualReconstructor {
         let ground = camera.mounting.map(|mounting| {
             GroundPrior::of(
                 &world_from_camera,
-                mounting.height_m.max(0.1) * to_map,
+                mounting.height_m.max(0.1),
+                to_map,
                 camera
                     .mounting_source
                     .relative_height_sigma()
@@ -282,12 +286,21 @@ impl VisualReconstructor {
                 memory_s: DEPTH_MEMORY_S,
             });
         }
-        let road = outcome.road;
+        let road = outcome.road.filter(|_| !outcome.undecided);
+        if outcome.follows_road {
+            // Metres came in with the pose: the height was taken for granted.
+            measured.push(ScaleMeasurement {
+                cue: ScaleCue::CameraHeight,
+                log_scale: self.scale.as_ref()?.log_scale(),
+                sigma: ROAD_SIGMA,
+                memory_s: ROAD_MEMORY_S,
+            });
+        }
         let plane = road.or_else(|| {
-            let mounting = camera.mounting?;
+            let mounting = camera.mounting.filter(|_| !outcome.undecided)?;
             self.find_ground(frame, camera, &mounting, &world, outcome)
         });
-        if let (Some(plane), Some(mounting)) = (&plane, camera.mounting) {
+        if let (Some(plane), Some(mounting), false) = (&plane, camera.mounting, outcome.follows_road) {
             measured.push(ScaleMeasurement {
                 cue: ScaleCue::CameraHeight,
                 log_scale: (mounting.height_m / plane.height).ln(),
@@ -441,9 +454,22 @@ impl VisualReconstructor {
             world.rotation_variance += (ROTATION_DRIFT * trust).powi(2) * dt;
             world.map_from_camera = outcome.map_from_camera;
         }
-        if let Some(plane) = plane {
-            let down = world.world_from_camera.rotation * plane.down_in_camera.into_inner();
-            let share = (dt / LEVEL_S).min(0.5);
+        let measured = camera
+            .mounting
+            .filter(|_| camera.mounting_source == MountingSource::Measured);
+        let hung = measured.map(|mounting| mounting.world_from_camera().rotation.inverse() * -Vector3::z());
+        let road = outcome.and_then(|outcome| outcome.road);
+        let levels = [
+            road.map(|plane| (plane.down_in_camera.into_inner(), ROAD_LEVEL_S)),
+            // The body on its springs comes back to where it was.
+            hung.map(|down| (down, MOUNTING_LEVEL_S)),
+            plane
+                .filter(|_| hung.is_none() && road.is_none())
+                .map(|plane| (plane.down_in_camera.into_inner(), LEVEL_S)),
+        ];
+        for (down_in_camera, time_constant_s) in levels.into_iter().flatten() {
+            let down = world.world_from_camera.rotation * down_in_camera;
+            let share = (dt / time_constant_s).min(0.5);
             if let Some(level) = UnitQuaternion::rotation_between(&down, &-Vector3::z()) {
                 world.world_from_camera.rotation = level.powf(share) * world.world_from_camera.rotation;
             }
@@ -494,7 +520,7 @@ impl VisualReconstructor {
                 world.velocity_mps = now;
                 world.acceleration_mps2 = Vector3::zeros();
             }
-            world.velocity_known = true;
+            world.velocity_known = !outcome.is_some_and(|outcome| outcome.undecided);
         }
         world.time_s = time_s;
         world

@@ -114,6 +114,16 @@ fn linearise(map: &Map, start: usize, filter_bias: &[f64]) -> System {
         let row = SIZE * at + 6;
         system.matrix[(row, row)] += BIAS_SIGMA.powi(-2);
         system.gradient[row] += off / BIAS_SIGMA;
+        if let Some((told, sigma)) = &keyframe.told {
+            let pose = &keyframe.map_from_camera;
+            let off = pose.rotation.inverse() * (pose.translation.vector - told) / *sigma;
+            system.cost += off.norm_squared();
+            for axis in 0..3 {
+                let row = SIZE * at + axis;
+                system.matrix[(row, row)] += sigma.powi(-2);
+                system.gradient[row] += off[axis] / sigma;
+            }
+        }
         for seen in &keyframe.observations {
             let Some(index) = map.landmark_index(seen.landmark) else {
                 continue;

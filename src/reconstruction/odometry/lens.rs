@@ -176,6 +176,8 @@ pub(crate) struct GroundPrior {
     pub height_sigma: f64,
     /// Standard deviation of the tilt, radians.
     pub tilt_sigma_rad: f64,
+    /// Map units to a metre.
+    pub to_map: f64,
 }
 
 impl GroundPrior {
@@ -188,12 +190,19 @@ impl GroundPrior {
     }
 
     /// As a camera over the ground sees it.
-    pub fn of(world_from_camera: &Isometry3<f64>, height: f64, height_sigma: f64, tilt_sigma_rad: f64) -> Self {
+    pub fn of(
+        world_from_camera: &Isometry3<f64>,
+        height_m: f64,
+        to_map: f64,
+        height_sigma: f64,
+        tilt_sigma_rad: f64,
+    ) -> Self {
         Self {
             down_in_camera: world_from_camera.rotation.inverse() * -Vector3::z(),
-            height,
+            height: height_m * to_map,
             height_sigma,
             tilt_sigma_rad,
+            to_map,
         }
     }
 }

@@ -11,6 +11,8 @@ use super::pose::Sighting;
 pub(crate) const WINDOW: usize = 7;
 /// Older keyframes kept as they are, because landmarks are anchored in them.
 const KEPT: usize = 8;
+/// Standard deviation of how far the road says that the camera has come: relative, and in heights over it.
+const TOLD_SIGMA: (f64, f64) = (0.01, 0.004);
 /// Landmarks at most.
 const MAX_LANDMARKS: usize = 1500;
 
@@ -23,6 +25,8 @@ pub(crate) struct Keyframe {
     /// Logarithm of how much too far the depth network saw in this frame, against the map.
     pub depth_log_bias: f64,
     pub observations: Vec<Observed>,
+    /// Where the road says it is, and the standard deviation of that.
+    pub told: Option<(Vector3<f64>, f64)>,
 }
 
 /// A landmark seen in a keyframe.
@@ -98,8 +102,19 @@ impl Map {
             map_from_camera: pose,
             depth_log_bias,
             observations: Vec::new(),
+            told: None,
         });
         id
+    }
+
+    /// Holds the newest keyframe where it is: the road tells how far it has come since the one before, for a camera at
+    /// this height over it.
+    pub fn hold_newest(&mut self, height: f64) {
+        if let [.., before, newest] = &mut self.keyframes[..] {
+            let here = newest.map_from_camera.translation.vector;
+            let come = (here - before.map_from_camera.translation.vector).norm();
+            newest.told = Some((here, TOLD_SIGMA.0 * come + TOLD_SIGMA.1 * height));
+        }
     }
 
     pub fn add_landmark(

@@ -2,9 +2,12 @@
 
 mod adjust;
 mod corners;
+mod driving;
 mod flow;
 mod gray;
+mod keyframes;
 mod lens;
+mod locate;
 mod map;
 mod pose;
 mod road;

@@ -14,6 +14,8 @@ pub(crate) const INLIER: f64 = 9.21;
 const MOST_UNEXPECTED: f64 = 4.0 * INLIER;
 /// Where Huber's function turns linear, standard deviations.
 const HUBER: f64 = 1.5;
+/// Far points that must agree on a turn.
+const MIN_FAR: usize = 12;
 const MAX_STEPS: usize = 8;
 /// Points in a random sample.
 const SAMPLE: usize = 4;
@@ -88,6 +90,8 @@ pub(crate) struct Expected {
     /// Standard deviations of position (map units) and orientation (radians).
     pub position_sigma: f64,
     pub rotation_sigma: f64,
+    /// Whether no number of sightings speaks against it.
+    pub firm: bool,
 }
 
 impl Expected {
@@ -125,6 +129,42 @@ pub(crate) fn difference(from: &Isometry3<f64>, to: &Isometry3<f64>) -> Vector6<
     let turn = relative.rotation.scaled_axis();
     let shift = relative.translation.vector;
     Vector6::new(shift.x, shift.y, shift.z, turn.x, turn.y, turn.z)
+}
+
+/// How a camera has turned (`before` from `now`) by far points that it saw before and sees now (rays x / z, y / z, 1), robustly;
+/// `pixel` is the angle of one. `None` where too few agree.
+pub(crate) fn turn(
+    pairs: &[(Vector3<f64>, Vector3<f64>)],
+    guess: &UnitQuaternion<f64>,
+    pixel: f64,
+) -> Option<UnitQuaternion<f64>> {
+    let mut turn = UnitQuaternion::new_normalize(guess.into_inner());
+    let mut agreeing = 0;
+    for round in 0..8 {
+        // From coarse to fine: the guess may be some pixels off.
+        let tolerance = pixel * (12.0 / f64::from(1 << round)).max(1.0);
+        let mut information = nalgebra::Matrix3::identity() * 1e-6;
+        let mut gradient = Vector3::zeros();
+        agreeing = 0;
+        for (before, now) in pairs {
+            let q = turn * now;
+            if q.z < 0.05 {
+                continue;
+            }
+            let error = Vector2::new(q.x / q.z - before.x, q.y / q.z - before.y);
+            let project =
+                nalgebra::Matrix2x3::new(1.0 / q.z, 0.0, -q.x / (q.z * q.z), 0.0, 1.0 / q.z, -q.y / (q.z * q.z));
+            let by_turn = -project * turn.to_rotation_matrix().matrix() * now.cross_matrix();
+            let off = error.norm() / tolerance;
+            agreeing += usize::from(off < 3.0);
+            let weight = 1.0 / (1.0 + off * off).powi(2);
+            information += by_turn.transpose() * by_turn * weight;
+            gradient += by_turn.transpose() * error * weight;
+        }
+        turn *= UnitQuaternion::from_scaled_axis(information.cholesky()?.solve(&-gradient));
+    }
+    (agreeing >= MIN_FAR && agreeing * 3 >= pairs.len() && turn.coords.iter().all(|value| value.is_finite()))
+        .then_some(turn)
 }
 
 /// Robust least squares from `start` over the sightings picked by `used`; the pose and the information matrix.
@@ -211,7 +251,11 @@ pub(crate) fn solve(
     let mut best: Option<(f64, usize, Isometry3<f64>)> = None;
     let mut offer = |pose: Isometry3<f64>| {
         let (cost, inliers) = score(sightings, &pose);
-        let cost = cost + expected.map_or(0.0, |expected| expected.distance(&pose).min(MOST_UNEXPECTED));
+        let cost = cost
+            + expected.map_or(0.0, |expected| {
+                let most = if expected.firm { f64::INFINITY } else { MOST_UNEXPECTED };
+                expected.distance(&pose).min(most)
+            });
         if best.as_ref().is_none_or(|(least, ..)| cost < *least) {
             best = Some((cost, inliers, pose));
         }
@@ -339,6 +383,7 @@ mod tests {
             map_from_camera: Isometry3::identity(),
             position_sigma: 0.1,
             rotation_sigma: 1.0,
+            firm: false,
         };
         let solved = solve(
             &sightings(&truth, false, 0),

@@ -232,6 +232,7 @@ impl Odometry {
                 map_from_camera: pose,
                 position_sigma: 10.0,
                 rotation_sigma: 1.0,
+                firm: false,
             };
             if let Some(result) = self.locate(lens, excluded, picture, found, &[pose, last.pose], &expected) {
                 return Some(result);

@@ -8,18 +8,15 @@
 //! those are solved for too: half a tenth of a degree of pitch would count for several percent of the height.
 
 use nalgebra::{
-    Isometry3, Matrix2, Matrix2x3, Matrix3, Point2, SMatrix, SVector, Translation3, Unit, UnitQuaternion, Vector2,
-    Vector3,
+    Isometry3, Matrix2, Matrix2x3, Matrix3, Point2, SMatrix, SVector, Unit, UnitQuaternion, Vector2, Vector3,
 };
 
-use super::flow::{PATCH, RIMMED};
-use super::gray::{GrayPyramid, Level};
-use super::lens::{Excluded, Lens};
+use super::super::flow::{PATCH, RIMMED};
+use super::super::gray::{GrayPyramid, Level};
+use super::super::lens::{Excluded, Lens};
+use super::{ASIDE, DEPTHS, RoadPrior};
 use crate::reconstruction::ground::GroundPlane;
 
-/// Where road is looked for: depth and distance to the side, in heights of the camera.
-const DEPTHS: (f64, f64) = (1.2, 14.0);
-const ASIDE: f64 = 4.0;
 /// Patches at most in one row of patches, those with most texture along the motion.
 const PER_ROW: usize = 14;
 /// Standard deviation of the grey values of a patch below which it tells nothing.
@@ -27,11 +24,6 @@ const MIN_DEVIATION: f32 = 0.8;
 /// Fewer patches are no road.
 const MIN_PATCHES: usize = 12;
 const MAX_STEPS: usize = 8;
-/// Motion ahead that is looked for at most when nothing is known, heights.
-const MAX_SHIFT: f64 = 3.0;
-/// Pitches that are tried with it, either way, and how far apart: a car that brakes or speeds up nods.
-const FIRST_PITCHES: i32 = 3;
-const FIRST_PITCH_RAD: f64 = 0.005;
 /// Tukey's constant, standard deviations, and the least such deviation, grey levels.
 const TUKEY: f32 = 4.685;
 const MIN_NOISE: f32 = 1.0;
@@ -54,19 +46,6 @@ const LEAST_HEIGHT_SIGMA: f64 = 0.2;
 const MAX_HEIGHT_SIGMA: f64 = 0.1;
 /// The plane may be tilted this far against what is expected, radians.
 const MAX_TILT_RAD: f64 = 0.06;
-
-/// What is expected of the road, in map units.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RoadPrior {
-    /// Downward in the camera frame now.
-    pub down_in_camera: Vector3<f64>,
-    /// Height of the camera over the road.
-    pub height: f64,
-    /// Standard deviation of the height's logarithm.
-    pub height_sigma: f64,
-    /// Standard deviation of the tilt, radians.
-    pub tilt_sigma_rad: f64,
-}
 
 struct Patch {
     /// Ray of the middle, and of places a step to the right and below.
@@ -100,7 +79,7 @@ struct Pair<'a> {
 
 /// Finds the road in the picture `here` by comparing with the picture `other`, taken from `other_from_here`. `None` where
 /// no plane near the expected one makes them agree.
-pub(super) fn find(
+pub(in crate::reconstruction::odometry) fn find(
     here: &GrayPyramid,
     other: &GrayPyramid,
     lens: &Lens,
@@ -211,49 +190,6 @@ impl RoadPrior {
         );
         known
     }
-}
-
-/// How far the camera has moved ahead between two pictures, when only its turn (`other` from `here`) is known: the shift along the road, of
-/// those tried, with which the pictures agree best; `None` where they agree with none.
-pub(super) fn find_shift(
-    here: &GrayPyramid,
-    other: &GrayPyramid,
-    lens: &Lens,
-    turn: &UnitQuaternion<f64>,
-    prior: &RoadPrior,
-    excluded: &Excluded<'_>,
-) -> Option<f64> {
-    let down = prior.down_in_camera;
-    let ahead = (Vector3::z() - down * down.z).try_normalize(1e-3)?;
-    let floor = usize::from(here.width() >= 400 && here.levels.len() > 1 && other.levels.len() > 1);
-    let mut pair = Pair {
-        lens,
-        other: other.levels.get(floor)?,
-        scale: (1usize << floor) as f32,
-        other_from_here: Isometry3::from_parts(Translation3::from(turn * (ahead * (0.5 * prior.height))), *turn),
-    };
-    let patches = patches(here.levels.get(floor)?, &pair, prior, excluded);
-    if patches.len() < MIN_PATCHES {
-        return None;
-    }
-    let faint = faint(&patches);
-    let aside = down.cross(&ahead);
-    let mut best = (MIN_CORRELATION, None);
-    for pitch in -FIRST_PITCHES..=FIRST_PITCHES {
-        let tilt = UnitQuaternion::from_scaled_axis(aside * (f64::from(pitch) * FIRST_PITCH_RAD));
-        let plane = tilt * down / prior.height;
-        let (mut shift, mut step) = (0.0, 0.02);
-        while shift < MAX_SHIFT {
-            pair.other_from_here.translation.vector = turn * (ahead * (shift * prior.height));
-            let correlation = pair.correlation(&patches, &plane, faint);
-            if correlation > best.0 {
-                best = (correlation, Some(shift * prior.height));
-            }
-            shift += step;
-            step = 0.02f64.max(0.025 * shift);
-        }
-    }
-    best.1
 }
 
 /// Patches on what should be road, in the current picture.

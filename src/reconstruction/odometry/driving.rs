@@ -1,0 +1,312 @@
+//! What the road tells the odometry while it drives: how far it has come, and how high over which plane it is.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use nalgebra::{Isometry3, Translation3, UnitQuaternion, Vector3};
+
+use super::gray::GrayPyramid;
+use super::lens::{Excluded, GroundPrior, Lens};
+use super::road::{self, Along, RoadPrior, SpeedBelief};
+use super::tracker::{Input, Last};
+use crate::reconstruction::ground::GroundPlane;
+
+/// Motion, in heights over the road, between two pictures that the plane of the road is found from, and that the way
+/// along it is.
+const PLANE_BASELINE: f64 = 1.2;
+const WAY_BASELINE: f64 = 0.35;
+/// The greatest time and turn between them; and the greatest uncertainty of its tilt that it is looked for with, radians.
+const MAX_AGE_S: f64 = 0.7;
+const PICTURES: usize = 12;
+const MAX_TURN: f64 = 0.2;
+const MAX_TILT: f64 = 0.02;
+/// A mounting whose tilt is less certain than this tells no speed, radians.
+const MAX_MOUNTING_TILT: f64 = 0.05;
+/// After so many times without a road in a row its height counts as unknown: standard deviation of the logarithm.
+const FAILURES: u32 = 4;
+const UNKNOWN_HEIGHT: f64 = 0.5;
+/// Time constants with which the road's tilt is found and forgotten, seconds.
+const TILT_S: f64 = 0.3;
+const TILT_KEPT_S: f64 = 3.0;
+/// A plane is good for that when its height is known at least this well, relatively; and for the speed too where the
+/// pictures agree this well.
+const PLANE_SIGMA: f64 = 0.03;
+const CLEAR: f64 = 0.65;
+/// The same of the correction of the speed by the plane, and the most that it is.
+const CORRECTION_S: f64 = 0.5;
+const MAX_CORRECTION: f64 = 0.15;
+/// A speed is believed from this chance on, at first and later, when it is not known better than so.
+const MIN_CHANCE: (f64, f64) = (0.95, 0.6);
+const MAX_RELATIVE_SIGMA: f64 = 0.1;
+/// They are too when the pictures agree less than this share of what they did.
+const POOR: f64 = 0.6;
+/// A road that tells no speed in so many pictures at first is none.
+const PATIENCE: u32 = 15;
+/// All speeds are asked for in every so many-th picture.
+const EVERY: u32 = 12;
+/// Pictures at first in which all are.
+const FIRST: u32 = 5;
+/// Standard deviation of a shift along the road: relative, and in heights.
+/// Step in which a pitch that the landmarks missed is looked for, radians.
+const PITCH_STEP: f64 = 0.0016;
+const SHIFT_SIGMA: f64 = 0.02;
+const SHIFT_SIGMA_HEIGHTS: f64 = 0.004;
+
+/// A picture that the road is looked for with.
+struct Reference {
+    picture: Arc<GrayPyramid>,
+    pose: Isometry3<f64>,
+    time_s: f64,
+}
+
+/// A picture and the one before.
+#[derive(Clone, Copy)]
+pub(super) struct Moment<'a> {
+    pub input: &'a Input<'a>,
+    pub lens: &'a Lens,
+    pub excluded: &'a Excluded<'a>,
+    pub picture: &'a Arc<GrayPyramid>,
+    pub last: &'a Last,
+}
+
+/// The motion that the road tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RoadMotion {
+    pub map_from_camera: Isometry3<f64>,
+    /// Which way the camera moved, unit, map.
+    pub way: Vector3<f64>,
+    /// Standard deviation of the position, map units.
+    pub sigma: f64,
+    pub speed_mps: f64,
+}
+
+/// What the road told so far.
+#[derive(Default)]
+pub(super) struct RoadWatch {
+    /// Oldest first.
+    references: VecDeque<Reference>,
+    /// Times in a row that no plane was found.
+    failures: u32,
+    belief: SpeedBelief,
+    pictures: u32,
+    /// Turn of the road's normal against what is expected of it, in the camera frame.
+    tilt: Vector3<f64>,
+    /// Logarithm of how much further the camera comes than the correlation says, by the plane of the road.
+    correction: f64,
+    /// How often it was measured.
+    tilts: u32,
+    /// Correlation at the speed that is believed, over some pictures, and whether it fell.
+    usual: f64,
+    poor: bool,
+    /// Whether the speed was ever known.
+    decided: bool,
+}
+
+impl RoadWatch {
+    /// Forgets the pictures, but not the speed.
+    pub fn clear(&mut self) {
+        self.references.clear();
+    }
+
+    /// Whether the road may yet tell the speed for the first time.
+    pub fn is_undecided(&self) -> bool {
+        !self.decided && (1..PATIENCE).contains(&self.pictures)
+    }
+
+    /// What is expected of the road in a camera that was turned like this in the last frame and is turned like that now.
+    fn prior(&self, ground: &GroundPrior, then: &Isometry3<f64>, now: &Isometry3<f64>) -> RoadPrior {
+        RoadPrior {
+            down_in_camera: UnitQuaternion::from_scaled_axis(self.tilt)
+                * (now.rotation.inverse() * (then.rotation * ground.down_in_camera)),
+            height: ground.height,
+            height_sigma: if self.failures >= FAILURES {
+                UNKNOWN_HEIGHT
+            } else {
+                ground.height_sigma
+            },
+            tilt_sigma_rad: ground.tilt_sigma_rad.min(MAX_TILT),
+        }
+    }
+
+    /// How far the camera has come along the road since the last picture, when it tells that clearly. `rough` is where
+    /// the landmarks put it, or where it was expected; `turned` how it turned by what is far away (last from now).
+    pub fn motion(
+        &mut self,
+        moment: &Moment<'_>,
+        rough: &Isometry3<f64>,
+        turned: Option<UnitQuaternion<f64>>,
+    ) -> Option<RoadMotion> {
+        let &Moment {
+            input,
+            lens,
+            excluded,
+            picture,
+            last,
+        } = moment;
+        let ground = input
+            .ground
+            .filter(|ground| ground.tilt_sigma_rad < MAX_MOUNTING_TILT)?;
+        let pose = *rough;
+        let dt = input.time_s - last.time_s;
+        self.belief.advance(dt);
+        self.tilt *= (-dt / TILT_KEPT_S).exp();
+        let all = self.pictures < FIRST || self.pictures.is_multiple_of(EVERY) || std::mem::take(&mut self.poor);
+        self.pictures = self.pictures.wrapping_add(1);
+        let believed = self.belief.believed();
+        // Far enough back that the motion shows; all speeds only fit into a short time.
+        let guess = believed.speed_mps * ground.to_map;
+        let back = |reference: &Reference| {
+            (last.pose.translation.vector - reference.pose.translation.vector).norm() + guess * dt
+        };
+        let reference = if all {
+            self.references.back()
+        } else {
+            let far = |reference: &&Reference| back(reference) >= WAY_BASELINE * ground.height;
+            self.references.iter().rev().find(far).or(self.references.front())
+        }?;
+        let mut rotation = pose.rotation;
+        if let Some(turn) = turned {
+            rotation = UnitQuaternion::new_normalize((last.pose.rotation * turn).into_inner());
+        }
+        let prior = self.prior(&ground, &last.pose, &Isometry3::from_parts(pose.translation, rotation));
+        let mut turn = reference.pose.rotation.inverse() * rotation;
+        if turn.angle() > MAX_TURN {
+            return None;
+        }
+        // Which way: as the landmarks saw it where they saw enough motion, else straight on.
+        let moved = pose.rotation.inverse() * (pose.translation.vector - reference.pose.translation.vector);
+        let ahead = match moved.try_normalize(0.2 * ground.height) {
+            Some(way) if way.z > 0.97 => way,
+            _ => Vector3::z(),
+        };
+        let along = Along::of(picture, lens, &prior, &ahead, excluded)?;
+        let span_s = input.time_s - reference.time_s;
+        let shift = |speed_mps: f64| speed_mps * ground.to_map * span_s;
+        // A little pitch moves the whole road.
+        let aside = along.ahead().cross(&prior.down_in_camera);
+        let likely = shift(believed.speed_mps);
+        let at = |pitch: f64| turn * UnitQuaternion::from_scaled_axis(aside * pitch);
+        let mut best = (
+            along
+                .correlation(&reference.picture, lens, &turn, likely)
+                .unwrap_or(-1.0),
+            0.0,
+        );
+        if believed.chance > 0.5 {
+            for step in [PITCH_STEP, 0.5 * PITCH_STEP] {
+                for _ in 0..3 {
+                    let tried = [best.1 - step, best.1 + step].map(|pitch| {
+                        (
+                            along
+                                .correlation(&reference.picture, lens, &at(pitch), likely)
+                                .unwrap_or(-1.0),
+                            pitch,
+                        )
+                    });
+                    let better = if tried[0].0 > tried[1].0 { tried[0] } else { tried[1] };
+                    if better.0 <= best.0 {
+                        break;
+                    }
+                    best = better;
+                }
+            }
+            turn = at(best.1);
+        }
+        self.belief.compare(all, |speed_mps| {
+            along.parts(&reference.picture, lens, &turn, shift(speed_mps))
+        });
+        let believed = self.belief.believed();
+        let agreed = along
+            .correlation(&reference.picture, lens, &turn, shift(believed.speed_mps))
+            .unwrap_or(0.0);
+        self.poor = agreed < POOR * self.usual;
+        self.usual += 0.05 * (agreed - self.usual);
+        let least = if self.decided { MIN_CHANCE.1 } else { MIN_CHANCE.0 };
+        let certain = believed.chance >= least
+            && self.pictures > 2
+            && believed.sigma_mps <= (MAX_RELATIVE_SIGMA * believed.speed_mps).max(0.3);
+        self.decided |= certain;
+        let speed_mps = believed.speed_mps * self.correction.exp();
+        let step = speed_mps * ground.to_map * dt;
+        let way = rotation * along.ahead();
+        certain.then(|| RoadMotion {
+            map_from_camera: Isometry3::from_parts(
+                Translation3::from(last.pose.translation.vector + way * step),
+                rotation,
+            ),
+            way,
+            sigma: (SHIFT_SIGMA * step).hypot(SHIFT_SIGMA_HEIGHTS * ground.height),
+            speed_mps,
+        })
+    }
+
+    /// The plane of the road, by the latest of the pictures kept that was taken from far enough away. `followed`: the pose
+    /// is the one that the road told.
+    pub fn find_plane(&mut self, moment: &Moment<'_>, pose: &Isometry3<f64>, followed: bool) -> Option<GroundPlane> {
+        let &Moment {
+            input,
+            lens,
+            excluded,
+            picture,
+            last,
+        } = moment;
+        let ground = input.ground?;
+        let prior = self.prior(&ground, &last.pose, pose);
+        let far = |reference: &&Reference| {
+            (reference.pose.translation.vector - pose.translation.vector).norm() >= PLANE_BASELINE * ground.height
+        };
+        let reference = self.references.iter().rev().find(far)?;
+        let other_from_here = reference.pose.inv_mul(pose);
+        if other_from_here.rotation.angle() >= MAX_TURN {
+            return None;
+        }
+        let found = road::find(picture, &reference.picture, lens, &other_from_here, &prior, excluded);
+        if let Some(found) = found.filter(|found| found.height_sigma < PLANE_SIGMA)
+            && let Some(tilt) = UnitQuaternion::rotation_between(&prior.down_in_camera, &found.down_in_camera)
+        {
+            if followed && self.usual > CLEAR {
+                let share = ((input.time_s - last.time_s) / CORRECTION_S).min(0.5);
+                let off = (ground.height / found.height)
+                    .ln()
+                    .clamp(-MAX_CORRECTION, MAX_CORRECTION);
+                self.correction = (self.correction + share * off).clamp(-MAX_CORRECTION, MAX_CORRECTION);
+            }
+            self.tilts = self.tilts.saturating_add(1);
+            let share = ((input.time_s - last.time_s) / TILT_S)
+                .max(1.0 / f64::from(self.tilts))
+                .min(1.0);
+            self.tilt += tilt.scaled_axis() * share;
+        }
+        self.failures = if found.is_some() { 0 } else { self.failures + 1 };
+        found
+    }
+
+    /// Keeps a picture for those that follow; pictures that are no longer needed.
+    pub fn keep(
+        &mut self,
+        input: &Input<'_>,
+        picture: &Arc<GrayPyramid>,
+        pose: &Isometry3<f64>,
+    ) -> Vec<Arc<GrayPyramid>> {
+        let mut old = Vec::new();
+        let Some(ground) = input.ground else { return old };
+        let far = |reference: &Reference| {
+            (reference.pose.translation.vector - pose.translation.vector).norm() >= PLANE_BASELINE * ground.height
+        };
+        while self.references.len() >= PICTURES
+            || self
+                .references
+                .front()
+                .is_some_and(|first| input.time_s - first.time_s > MAX_AGE_S)
+            || self.references.get(1).is_some_and(far)
+        {
+            old.extend(self.references.pop_front().map(|reference| reference.picture));
+        }
+        self.references.push_back(Reference {
+            picture: picture.clone(),
+            pose: *pose,
+            time_s: input.time_s,
+        });
+        old
+    }
+}

@@ -1,0 +1,229 @@
+//! How far the camera has moved along the road between two pictures, by what lies on the road.
+//!
+//! The road is cut into short stretches along the way, and the mean of each is taken out: what is the same all along (edge
+//! lines, kerbs, the shade of a wall) tells nothing of the motion and would agree with any. What is left is compared with
+//! the other picture for every shift that may be, over the whole road at once: a texture that is hidden by the noise in
+//! any one place still correlates over thousands of samples. How the correlation scatters over the shifts that are wrong
+//! tells how far the right one has to stand out.
+
+use nalgebra::{Isometry3, Point2, Point3, Translation3, UnitQuaternion, Vector3};
+
+use super::{ASIDE, DEPTHS, RoadPrior};
+use crate::reconstruction::odometry::gray::{GrayPyramid, Level};
+use crate::reconstruction::odometry::lens::{Excluded, Lens};
+
+/// Samples of a stretch.
+const SAMPLES: usize = 9;
+const HALF: isize = SAMPLES as isize / 2;
+/// Stretches at most, and pixels of the floor that is read between two.
+const MAX_STRETCHES: usize = 900;
+const SPACING: usize = 4;
+/// Fewer are no road.
+const MIN_STRETCHES: usize = 60;
+/// A stretch counts for no more than so many faint ones.
+const STRONG: f32 = 6.0;
+
+/// Parts of the road that are compared each for itself: left, middle and right, near and far.
+pub(super) const PARTS: usize = 6;
+/// Where the middle ends, and the near part, heights.
+const MIDDLE: f64 = 1.0;
+const NEAR: f64 = 3.5;
+
+/// Correlation of each part and how many samples it rests on.
+pub(super) type Parts = [(f64, f64); PARTS];
+
+/// A short stretch of road along the way.
+struct Stretch {
+    /// Its middle in the camera frame, and how far its samples are apart.
+    middle: Vector3<f64>,
+    step: f64,
+    values: [f32; SAMPLES],
+    energy: f32,
+    part: usize,
+}
+
+/// The road in one picture, ready to be compared with others.
+pub(in crate::reconstruction::odometry) struct Along {
+    stretches: Vec<Stretch>,
+    /// The way in the camera frame: unit, in the plane of the road.
+    ahead: Vector3<f64>,
+    faint: f32,
+}
+
+impl Along {
+    /// The road in `here`; `None` where too little of it is to be seen. `ahead` is the way in the camera frame.
+    pub fn of(
+        here: &GrayPyramid,
+        lens: &Lens,
+        prior: &RoadPrior,
+        ahead: &Vector3<f64>,
+        excluded: &Excluded<'_>,
+    ) -> Option<Self> {
+        let (level, scale) = floor(here)?;
+        let down = prior.down_in_camera;
+        let ahead = (ahead - down * down.dot(ahead)).try_normalize(1e-3)?;
+        let mut stretches = Vec::new();
+        for row in (SPACING / 2..level.height).step_by(SPACING) {
+            for column in (SPACING / 2..level.width).step_by(SPACING) {
+                let at = Point2::new(column as f32 + 0.5, row as f32 + 0.5) * scale;
+                let Some(ray) = lens.ray(&at) else { continue };
+                let slope = down.dot(&ray);
+                if slope * DEPTHS.1 < 1.0
+                    || slope * DEPTHS.0 > 1.0
+                    || ray.x.abs() > ASIDE * slope
+                    || excluded.contains(&at)
+                {
+                    continue;
+                }
+                let middle = ray * (prior.height / slope);
+                let little = 0.02 * middle.z;
+                let Some(beside) = lens.project(&(middle + ahead * little)) else {
+                    continue;
+                };
+                let step = little * f64::from(scale / (beside - at).norm().max(1e-3));
+                let Some(values) = sample(level, lens, scale, &middle, &(ahead * step)) else {
+                    continue;
+                };
+                let energy = values.iter().map(|value| value * value).sum();
+                let aside = ray.x / slope;
+                let part = usize::from(aside > -MIDDLE) + usize::from(aside > MIDDLE);
+                stretches.push(Stretch {
+                    part: 2 * part + usize::from(slope * NEAR < 1.0),
+                    middle,
+                    step,
+                    values,
+                    energy,
+                });
+            }
+        }
+        if stretches.len() < MIN_STRETCHES {
+            return None;
+        }
+        if stretches.len() > MAX_STRETCHES {
+            stretches.select_nth_unstable_by(MAX_STRETCHES, |a, b| b.energy.total_cmp(&a.energy));
+            stretches.truncate(MAX_STRETCHES);
+        }
+        let middle = stretches.len() / 2;
+        let (_, faint, _) = stretches.select_nth_unstable_by(middle, |a, b| a.energy.total_cmp(&b.energy));
+        let faint = faint.energy.max(1e-3);
+        Some(Self {
+            stretches,
+            ahead,
+            faint,
+        })
+    }
+
+    /// The way in the camera frame.
+    pub fn ahead(&self) -> Vector3<f64> {
+        self.ahead
+    }
+
+    /// How well `other` agrees when the camera, turned by `turn` (other from here), has moved ahead by `shift` since, part
+    /// by part; `None` where they hardly show the same road.
+    pub fn parts(&self, other: &GrayPyramid, lens: &Lens, turn: &UnitQuaternion<f64>, shift: f64) -> Option<Parts> {
+        let (sums, count) = self.sums(other, lens, turn, shift)?;
+        (count >= MIN_STRETCHES).then(|| sums.map(|sums| sums.correlation()))
+    }
+
+    /// The same of all parts together.
+    pub fn correlation(&self, other: &GrayPyramid, lens: &Lens, turn: &UnitQuaternion<f64>, shift: f64) -> Option<f64> {
+        let (sums, count) = self.sums(other, lens, turn, shift)?;
+        let whole = sums.iter().fold(Sums::default(), |whole, sums| Sums {
+            product: whole.product + sums.product,
+            own: whole.own + sums.own,
+            theirs: whole.theirs + sums.theirs,
+            squares: whole.squares + sums.squares,
+        });
+        (count >= MIN_STRETCHES).then(|| whole.correlation().0)
+    }
+
+    fn sums(
+        &self,
+        other: &GrayPyramid,
+        lens: &Lens,
+        turn: &UnitQuaternion<f64>,
+        shift: f64,
+    ) -> Option<([Sums; PARTS], usize)> {
+        let (level, scale) = floor(other)?;
+        let moved = Isometry3::from_parts(Translation3::from(turn * (self.ahead * shift)), *turn);
+        let way = turn * self.ahead;
+        let mut parts = [Sums::default(); PARTS];
+        let mut count = 0;
+        for stretch in &self.stretches {
+            let middle = moved * Point3::from(stretch.middle);
+            let Some(values) = sample(level, lens, scale, &middle.coords, &(way * stretch.step)) else {
+                continue;
+            };
+            let (mut a, mut b) = (0.0, 0.0);
+            for (value, here) in values.iter().zip(&stretch.values) {
+                a += value * here;
+                b += value * value;
+            }
+            let weight = (STRONG * self.faint / stretch.energy.max(b).max(1e-6)).min(1.0);
+            let sums = &mut parts[stretch.part];
+            sums.product += f64::from(weight * a);
+            sums.theirs += f64::from(weight * b);
+            sums.own += f64::from(weight * stretch.energy);
+            sums.squares += f64::from(weight * stretch.energy).powi(2);
+            count += 1;
+        }
+        Some((parts, count))
+    }
+}
+
+/// Sums of products of grey values.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    product: f64,
+    own: f64,
+    theirs: f64,
+    squares: f64,
+}
+
+impl Sums {
+    /// Correlation and how many samples it rests on.
+    fn correlation(&self) -> (f64, f64) {
+        if self.own <= 0.0 || self.theirs <= 0.0 {
+            return (0.0, 0.0);
+        }
+        let samples = (SAMPLES - 1) as f64 * self.own * self.own / self.squares;
+        (self.product / (self.own * self.theirs).sqrt(), samples)
+    }
+}
+
+/// The floor that is read, and pixels of the ground floor to one of it.
+fn floor(picture: &GrayPyramid) -> Option<(&Level, f32)> {
+    let floor = usize::from(picture.width() >= 400 && picture.levels.len() > 1);
+    Some((picture.levels.get(floor)?, (1usize << floor) as f32))
+}
+
+/// Grey values along the way around a point of the road, their mean taken out.
+fn sample(
+    level: &Level,
+    lens: &Lens,
+    scale: f32,
+    middle: &Vector3<f64>,
+    step: &Vector3<f64>,
+) -> Option<[f32; SAMPLES]> {
+    let end = step * HALF as f64;
+    let project = |point: &Vector3<f64>| {
+        if point.z < 0.05 { None } else { lens.project(point) }
+    };
+    let (far, near, here) = (project(&(middle + end))?, project(&(middle - end))?, project(middle)?);
+    // The picture of a line, as a parabola through three of its points.
+    let slope = (far - near) / (2.0 * HALF as f32);
+    let bend = ((far - here) - (here - near)) / (2.0 * (HALF * HALF) as f32);
+    let mut values = [0.0; SAMPLES];
+    let mut mean = 0.0;
+    for (index, value) in values.iter_mut().enumerate() {
+        let k = (index as isize - HALF) as f32;
+        let at = (here + slope * k + bend * (k * k)) / scale;
+        *value = level.at(at.x, at.y)?;
+        mean += *value;
+    }
+    mean /= SAMPLES as f32;
+    for value in &mut values {
+        *value -= mean;
+    }
+    Some(values)
+}
