@@ -32,6 +32,8 @@ const TILT_KEPT_S: f64 = 3.0;
 /// pictures agree this well.
 const PLANE_SIGMA: f64 = 0.03;
 const CLEAR: f64 = 0.65;
+/// Pictures that agree less than this at the speed that is believed tell no plane.
+const FAINT: f64 = 0.4;
 /// The same of the correction of the speed by the plane, and the most that it is.
 const CORRECTION_S: f64 = 0.5;
 const MAX_CORRECTION: f64 = 0.15;
@@ -42,6 +44,8 @@ const MAX_RELATIVE_SIGMA: f64 = 0.1;
 const POOR: f64 = 0.6;
 /// A road that tells no speed in so many pictures at first is none.
 const PATIENCE: u32 = 15;
+/// Up to this speed the landmarks are asked, metres per second.
+const SLOW_MPS: f64 = 3.0;
 /// All speeds are asked for in every so many-th picture.
 const EVERY: u32 = 12;
 /// Pictures at first in which all are.
@@ -226,6 +230,9 @@ impl RoadWatch {
             && self.pictures > 2
             && believed.sigma_mps <= (MAX_RELATIVE_SIGMA * believed.speed_mps).max(0.3);
         self.decided |= certain;
+        // Slow motion and standing still are what landmarks tell best.
+        let rough_mps = (pose.translation.vector - last.pose.translation.vector).norm() / ground.to_map / dt.max(1e-3);
+        let certain = certain && (believed.speed_mps > SLOW_MPS || rough_mps > 2.0 * SLOW_MPS);
         let speed_mps = believed.speed_mps * self.correction.exp();
         let step = speed_mps * ground.to_map * dt;
         let way = rotation * along.ahead();
@@ -258,6 +265,9 @@ impl RoadWatch {
         let reference = self.references.iter().rev().find(far)?;
         let other_from_here = reference.pose.inv_mul(pose);
         if other_from_here.rotation.angle() >= MAX_TURN {
+            return None;
+        }
+        if self.decided && self.usual < FAINT {
             return None;
         }
         let found = road::find(picture, &reference.picture, lens, &other_from_here, &prior, excluded);

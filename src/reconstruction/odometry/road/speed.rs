@@ -169,3 +169,36 @@ impl SpeedBelief {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every part agrees at one speed, but for those that show something else moving.
+    fn agree(speed_mps: f64, truth_mps: f64, other_mps: f64, hidden: usize) -> Parts {
+        let peak = |at: f64| (0.3 * (-0.5 * ((speed_mps - at) / 1.0).powi(2)).exp(), 600.0);
+        std::array::from_fn(|part| peak(if part < hidden { other_mps } else { truth_mps }))
+    }
+
+    #[test]
+    fn a_speed_is_known_after_some_pictures_whatever_passes_on_one_side() {
+        let mut belief = SpeedBelief::default();
+        for _ in 0..10 {
+            belief.advance(0.04);
+            belief.compare(true, |speed_mps| Some(agree(speed_mps, 24.0, 44.0, 2)));
+        }
+        let believed = belief.believed();
+        assert!(believed.chance > 0.95, "{believed:?}");
+        assert!((believed.speed_mps - 24.0).abs() < 0.5, "{believed:?}");
+    }
+
+    #[test]
+    fn pictures_that_agree_with_nothing_tell_nothing() {
+        let mut belief = SpeedBelief::default();
+        for _ in 0..10 {
+            belief.advance(0.04);
+            belief.compare(true, |_| Some([(0.02, 600.0); PARTS]));
+        }
+        assert!(belief.believed().chance < 0.3);
+    }
+}
