@@ -148,7 +148,7 @@ fn a_full_stop_in_moving_traffic_is_a_stop() {
 }
 
 #[test]
-#[ignore = "the scene's coverage of four fifths is not settled yet"]
+#[ignore = "covers 85 %; the displacement is 7 % off, and 6 % is asked for"]
 fn a_truck_before_most_of_the_picture_does_not_take_the_camera_along() {
     // It passes on the left, an arm's length away; at its nearest four fifths of the picture are truck.
     let world = World::street(5).with(Block::vehicle("truck", [-14.0, 1.5], [16.0, 2.4, 4.0], [11.0, 0.0]));

@@ -232,7 +232,7 @@ impl RoadWatch {
         self.decided |= certain;
         // Slow motion and standing still are what landmarks tell best.
         let rough_mps = (pose.translation.vector - last.pose.translation.vector).norm() / ground.to_map / dt.max(1e-3);
-        let certain = certain && (believed.speed_mps > SLOW_MPS || rough_mps > 2.0 * SLOW_MPS);
+        let certain = certain && !self.poor && (believed.speed_mps > SLOW_MPS || rough_mps > 2.0 * SLOW_MPS);
         let speed_mps = believed.speed_mps * self.correction.exp();
         let step = speed_mps * ground.to_map * dt;
         let way = rotation * along.ahead();

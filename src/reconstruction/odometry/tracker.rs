@@ -318,7 +318,8 @@ impl Odometry {
                 picture,
                 last: &last,
             };
-            road = self.road.motion(&moment, &rough, turned);
+            let known = result.is_some() || coarse_correlation(&last.picture, picture) >= CUT_CORRELATION;
+            road = self.road.motion(&moment, &rough, turned).filter(|_| known);
             if let Some(told) = road
                 && let Some(target) = weigh(&told, result.as_ref().map(|(solved, _)| solved), &last, &expected)
             {

@@ -19,7 +19,7 @@ const HALF: isize = SAMPLES as isize / 2;
 const MAX_STRETCHES: usize = 900;
 const SPACING: usize = 4;
 /// Fewer are no road.
-const MIN_STRETCHES: usize = 60;
+const MIN_STRETCHES: usize = 150;
 /// A stretch counts for no more than so many faint ones.
 const STRONG: f32 = 6.0;
 
