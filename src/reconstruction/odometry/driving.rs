@@ -50,10 +50,17 @@ const SLOW_MPS: f64 = 3.0;
 const EVERY: u32 = 12;
 /// Pictures at first in which all are.
 const FIRST: u32 = 5;
-/// Standard deviation of a shift along the road: relative, and in heights.
+/// How far from the believed speed the best one is looked for: relative, and at least; steps to either side; by how much
+/// belief is late, metres per second; and how much agreement counts.
+const SHARPEN: f64 = 0.15;
+const LEAST_SHARPEN_MPS: f64 = 0.6;
+const SHARPEN_STEPS: i32 = 6;
+const LATE_MPS: f64 = 1.0;
+const AGREEMENT: f64 = 200.0;
 /// Step in which a pitch that the landmarks missed is looked for, radians.
 const PITCH_STEP: f64 = 0.0016;
-const SHIFT_SIGMA: f64 = 0.02;
+/// Standard deviation of a shift along the road: relative, and in heights.
+const SHIFT_SIGMA: f64 = 0.05;
 const SHIFT_SIGMA_HEIGHTS: f64 = 0.004;
 
 /// A picture that the road is looked for with.
@@ -173,7 +180,8 @@ impl RoadWatch {
             rotation = UnitQuaternion::new_normalize((last.pose.rotation * turn).into_inner());
         }
         let prior = self.prior(&ground, &last.pose, &Isometry3::from_parts(pose.translation, rotation));
-        let mut turn = reference.pose.rotation.inverse() * rotation;
+        let unpitched = reference.pose.rotation.inverse() * rotation;
+        let mut turn = unpitched;
         if turn.angle() > MAX_TURN {
             return None;
         }
@@ -189,7 +197,7 @@ impl RoadWatch {
         // A little pitch moves the whole road.
         let aside = along.ahead().cross(&prior.down_in_camera);
         let likely = shift(believed.speed_mps);
-        let at = |pitch: f64| turn * UnitQuaternion::from_scaled_axis(aside * pitch);
+        let at = |pitch: f64| unpitched * UnitQuaternion::from_scaled_axis(aside * pitch);
         let mut best = (
             along
                 .correlation(&reference.picture, lens, &turn, likely)
@@ -224,7 +232,8 @@ impl RoadWatch {
             .correlation(&reference.picture, lens, &turn, shift(believed.speed_mps))
             .unwrap_or(0.0);
         self.poor = agreed < POOR * self.usual;
-        self.usual += 0.05 * (agreed - self.usual);
+        let share = if self.usual == 0.0 { 1.0 } else { 0.05 };
+        self.usual += share * (agreed - self.usual);
         let least = if self.decided { MIN_CHANCE.1 } else { MIN_CHANCE.0 };
         let certain = believed.chance >= least
             && self.pictures > 2
@@ -233,16 +242,30 @@ impl RoadWatch {
         // Slow motion and standing still are what landmarks tell best.
         let rough_mps = (pose.translation.vector - last.pose.translation.vector).norm() / ground.to_map / dt.max(1e-3);
         let certain = certain && !self.poor && (believed.speed_mps > SLOW_MPS || rough_mps > 2.0 * SLOW_MPS);
-        let speed_mps = believed.speed_mps * self.correction.exp();
-        let step = speed_mps * ground.to_map * dt;
+        // With the pitch by which the believed speed agrees, and without: else a pitch could make up for a speed that is off.
+        let sharpened = [0.0, best.1].map(|pitch| {
+            let (speed_mps, likely) = sharpened(believed.speed_mps, |speed_mps| {
+                along.correlation(&reference.picture, lens, &at(pitch), shift(speed_mps))
+            });
+            (speed_mps, likely - 0.5 * (pitch / PITCH_STEP).powi(2))
+        });
+        let (now_mps, _) = if sharpened[1].1 > sharpened[0].1 {
+            sharpened[1]
+        } else {
+            sharpened[0]
+        };
+        let speed_mps = now_mps * self.correction.exp();
         let way = rotation * along.ahead();
+        // The pictures tell the way since the reference; who brakes was faster on its first part.
+        let come = (last.pose.translation.vector - reference.pose.translation.vector).dot(&way);
+        let step = shift(speed_mps) - come;
         certain.then(|| RoadMotion {
             map_from_camera: Isometry3::from_parts(
                 Translation3::from(last.pose.translation.vector + way * step),
                 rotation,
             ),
             way,
-            sigma: (SHIFT_SIGMA * step).hypot(SHIFT_SIGMA_HEIGHTS * ground.height),
+            sigma: (SHIFT_SIGMA * speed_mps * ground.to_map * dt).hypot(SHIFT_SIGMA_HEIGHTS * ground.height),
             speed_mps,
         })
     }
@@ -319,4 +342,32 @@ impl RoadWatch {
         });
         old
     }
+}
+
+/// The speed near the believed one at which the pictures agree best, and the logarithm of how likely that is. What is believed goes by many pictures, and is late
+/// while a vehicle brakes; where the road is faint it hardly changes.
+fn sharpened(believed_mps: f64, agreement: impl Fn(f64) -> Option<f64>) -> (f64, f64) {
+    let reach_mps = (SHARPEN * believed_mps).max(LEAST_SHARPEN_MPS);
+    let speed = |index: i32| believed_mps + reach_mps * f64::from(index) / f64::from(SHARPEN_STEPS);
+    let likely: Vec<f64> = (-SHARPEN_STEPS..=SHARPEN_STEPS)
+        .map(|index| {
+            let off = (speed(index) - believed_mps) / LATE_MPS;
+            let agreed = agreement(speed(index)).unwrap_or(0.0).clamp(0.0, 0.999);
+            -0.5 * (off * off + AGREEMENT * (1.0 - agreed * agreed).ln())
+        })
+        .collect();
+    let Some(best) = (0..likely.len()).max_by(|a, b| likely[*a].total_cmp(&likely[*b])) else {
+        return (believed_mps, f64::NEG_INFINITY);
+    };
+    // Between the steps: the vertex of the parabola through the best and its neighbours.
+    let between = match (best.checked_sub(1).and_then(|at| likely.get(at)), likely.get(best + 1)) {
+        (Some(below), Some(above)) => {
+            let bend = below - 2.0 * likely[best] + above;
+            if bend < 0.0 { 0.5 * (below - above) / bend } else { 0.0 }
+        }
+        _ => 0.0,
+    };
+    let index = best as f64 - f64::from(SHARPEN_STEPS) + between;
+    let speed_mps = (believed_mps + reach_mps * index / f64::from(SHARPEN_STEPS)).max(0.0);
+    (speed_mps, likely[best])
 }
