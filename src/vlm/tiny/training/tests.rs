@@ -109,7 +109,11 @@ fn settings_that_make_no_sense_are_named() {
         ..TrainSettings::default()
     };
     assert_eq!(wrong.check().unwrap_err(), "states_share: expected 0 to 1, found 1.5");
-    let text = include_str!("../../../../configs/train-tiny.toml");
-    let settings: TrainSettings = toml::from_str(text).unwrap();
-    settings.check().unwrap();
+    for text in [
+        include_str!("../../../../configs/train-tiny.toml"),
+        include_str!("../../../../configs/train-tiny-2.toml"),
+    ] {
+        let settings: TrainSettings = toml::from_str(text).unwrap();
+        settings.check().unwrap();
+    }
 }
