@@ -60,9 +60,9 @@ impl Distortion {
 
     /// Normalised coordinates of a point or direction in the camera frame; `None` where the lens does not see it.
     pub(super) fn distort(&self, ray: &Vector3<f64>) -> Option<Vector2<f64>> {
-        let across = ray.x.hypot(ray.y);
         let xy = match self {
             Self::Fisheye { k } => {
+                let across = ray.x.hypot(ray.y);
                 let theta = across.atan2(ray.z);
                 if theta >= PI || !is_rising_to(k, theta) {
                     return None;

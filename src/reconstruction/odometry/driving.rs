@@ -7,7 +7,7 @@ use nalgebra::{Isometry3, Translation3, UnitQuaternion, Vector3};
 
 use super::gray::GrayPyramid;
 use super::lens::{Excluded, GroundPrior, Lens};
-use super::road::{self, Along, RoadPrior, SpeedBelief};
+use super::road::{self, Along, Believed, Parts, RoadPrior, SpeedBelief};
 use super::tracker::{Input, Last};
 use crate::reconstruction::ground::GroundPlane;
 
@@ -80,6 +80,21 @@ pub(super) struct Moment<'a> {
     pub last: &'a Last,
 }
 
+/// The road in this picture and the picture that it is compared with.
+struct Comparison {
+    along: Along,
+    reference: Arc<GrayPyramid>,
+    /// Where the reference was taken, map.
+    reference_at: Vector3<f64>,
+    lens: Lens,
+    /// Reference from this camera.
+    turn: UnitQuaternion<f64>,
+    /// Axis that the camera pitches about.
+    aside: Vector3<f64>,
+    /// How far a camera of 1 m/s has come since the reference, map units.
+    shift_by_speed: f64,
+}
+
 /// The motion that the road tells.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RoadMotion {
@@ -147,119 +162,38 @@ impl RoadWatch {
         rough: &Isometry3<f64>,
         turned: Option<UnitQuaternion<f64>>,
     ) -> Option<RoadMotion> {
-        let &Moment {
-            input,
-            lens,
-            excluded,
-            picture,
-            last,
-        } = moment;
+        let Moment { input, last, .. } = moment;
         let ground = input
             .ground
             .filter(|ground| ground.tilt_sigma_rad < MAX_MOUNTING_TILT)?;
-        let pose = *rough;
         let dt = input.time_s - last.time_s;
         self.belief.advance(dt);
         self.tilt *= (-dt / TILT_KEPT_S).exp();
         let all = self.pictures < FIRST || self.pictures.is_multiple_of(EVERY) || std::mem::take(&mut self.poor);
         self.pictures = self.pictures.wrapping_add(1);
+        let rotation = turned.map_or(rough.rotation, |turn| {
+            UnitQuaternion::new_normalize((last.pose.rotation * turn).into_inner())
+        });
         let believed = self.belief.believed();
-        // Far enough back that the motion shows; all speeds only fit into a short time.
-        let guess = believed.speed_mps * ground.to_map;
-        let back = |reference: &Reference| {
-            (last.pose.translation.vector - reference.pose.translation.vector).norm() + guess * dt
-        };
-        let reference = if all {
-            self.references.back()
+        let reference = self.reference(all, &ground, last, believed.speed_mps * ground.to_map * dt)?;
+        let road = self.compare_with(reference, moment, &ground, rough, rotation)?;
+        let pitch = if believed.chance > 0.5 {
+            road.pitch(believed.speed_mps)
         } else {
-            let far = |reference: &&Reference| back(reference) >= WAY_BASELINE * ground.height;
-            self.references.iter().rev().find(far).or(self.references.front())
-        }?;
-        let mut rotation = pose.rotation;
-        if let Some(turn) = turned {
-            rotation = UnitQuaternion::new_normalize((last.pose.rotation * turn).into_inner());
-        }
-        let prior = self.prior(&ground, &last.pose, &Isometry3::from_parts(pose.translation, rotation));
-        let unpitched = reference.pose.rotation.inverse() * rotation;
-        let mut turn = unpitched;
-        if turn.angle() > MAX_TURN {
+            0.0
+        };
+        self.belief.compare(all, |speed_mps| road.parts(pitch, speed_mps));
+        let believed = self.belief.believed();
+        self.watch_agreement(road.agreement(pitch, believed.speed_mps).unwrap_or(0.0));
+        let rough_mps = (rough.translation.vector - last.pose.translation.vector).norm() / ground.to_map / dt.max(1e-3);
+        if !self.is_certain(&believed, rough_mps) {
             return None;
         }
-        // Which way: as the landmarks saw it where they saw enough motion, else straight on.
-        let moved = pose.rotation.inverse() * (pose.translation.vector - reference.pose.translation.vector);
-        let ahead = match moved.try_normalize(0.2 * ground.height) {
-            Some(way) if way.z > 0.97 => way,
-            _ => Vector3::z(),
-        };
-        let along = Along::of(picture, lens, &prior, &ahead, excluded)?;
-        let span_s = input.time_s - reference.time_s;
-        let shift = |speed_mps: f64| speed_mps * ground.to_map * span_s;
-        // A little pitch moves the whole road.
-        let aside = along.ahead().cross(&prior.down_in_camera);
-        let likely = shift(believed.speed_mps);
-        let at = |pitch: f64| unpitched * UnitQuaternion::from_scaled_axis(aside * pitch);
-        let mut best = (
-            along
-                .correlation(&reference.picture, lens, &turn, likely)
-                .unwrap_or(-1.0),
-            0.0,
-        );
-        if believed.chance > 0.5 {
-            for step in [PITCH_STEP, 0.5 * PITCH_STEP] {
-                for _ in 0..3 {
-                    let tried = [best.1 - step, best.1 + step].map(|pitch| {
-                        (
-                            along
-                                .correlation(&reference.picture, lens, &at(pitch), likely)
-                                .unwrap_or(-1.0),
-                            pitch,
-                        )
-                    });
-                    let better = if tried[0].0 > tried[1].0 { tried[0] } else { tried[1] };
-                    if better.0 <= best.0 {
-                        break;
-                    }
-                    best = better;
-                }
-            }
-            turn = at(best.1);
-        }
-        self.belief.compare(all, |speed_mps| {
-            along.parts(&reference.picture, lens, &turn, shift(speed_mps))
-        });
-        let believed = self.belief.believed();
-        let agreed = along
-            .correlation(&reference.picture, lens, &turn, shift(believed.speed_mps))
-            .unwrap_or(0.0);
-        self.poor = agreed < POOR * self.usual;
-        let share = if self.usual == 0.0 { 1.0 } else { 0.05 };
-        self.usual += share * (agreed - self.usual);
-        let least = if self.decided { MIN_CHANCE.1 } else { MIN_CHANCE.0 };
-        let certain = believed.chance >= least
-            && self.pictures > 2
-            && believed.sigma_mps <= (MAX_RELATIVE_SIGMA * believed.speed_mps).max(0.3);
-        self.decided |= certain;
-        // Slow motion and standing still are what landmarks tell best.
-        let rough_mps = (pose.translation.vector - last.pose.translation.vector).norm() / ground.to_map / dt.max(1e-3);
-        let certain = certain && !self.poor && (believed.speed_mps > SLOW_MPS || rough_mps > 2.0 * SLOW_MPS);
-        // With the pitch by which the believed speed agrees, and without: else a pitch could make up for a speed that is off.
-        let sharpened = [0.0, best.1].map(|pitch| {
-            let (speed_mps, likely) = sharpened(believed.speed_mps, |speed_mps| {
-                along.correlation(&reference.picture, lens, &at(pitch), shift(speed_mps))
-            });
-            (speed_mps, likely - 0.5 * (pitch / PITCH_STEP).powi(2))
-        });
-        let (now_mps, _) = if sharpened[1].1 > sharpened[0].1 {
-            sharpened[1]
-        } else {
-            sharpened[0]
-        };
-        let speed_mps = now_mps * self.correction.exp();
-        let way = rotation * along.ahead();
+        let speed_mps = road.sharpened(believed.speed_mps, pitch) * self.correction.exp();
+        let way = rotation * road.along.ahead();
         // The pictures tell the way since the reference; who brakes was faster on its first part.
-        let come = (last.pose.translation.vector - reference.pose.translation.vector).dot(&way);
-        let step = shift(speed_mps) - come;
-        certain.then(|| RoadMotion {
+        let step = speed_mps * road.shift_by_speed - (last.pose.translation.vector - road.reference_at).dot(&way);
+        Some(RoadMotion {
             map_from_camera: Isometry3::from_parts(
                 Translation3::from(last.pose.translation.vector + way * step),
                 rotation,
@@ -268,6 +202,73 @@ impl RoadWatch {
             sigma: (SHIFT_SIGMA * speed_mps * ground.to_map * dt).hypot(SHIFT_SIGMA_HEIGHTS * ground.height),
             speed_mps,
         })
+    }
+
+    /// The picture that the road is compared with: far enough back that the motion shows; `all` speeds only fit into a
+    /// short time. `step` is the way expected since the last picture.
+    fn reference(&self, all: bool, ground: &GroundPrior, last: &Last, step: f64) -> Option<&Reference> {
+        if all {
+            return self.references.back();
+        }
+        let far = |reference: &&Reference| {
+            let before = (last.pose.translation.vector - reference.pose.translation.vector).norm();
+            before + step >= WAY_BASELINE * ground.height
+        };
+        self.references.iter().rev().find(far).or(self.references.front())
+    }
+
+    /// The road in this picture, ready to be compared with the reference; `None` where it is not to be seen or the camera
+    /// has turned too far.
+    fn compare_with(
+        &self,
+        reference: &Reference,
+        moment: &Moment<'_>,
+        ground: &GroundPrior,
+        rough: &Isometry3<f64>,
+        rotation: UnitQuaternion<f64>,
+    ) -> Option<Comparison> {
+        let prior = self.prior(
+            ground,
+            &moment.last.pose,
+            &Isometry3::from_parts(rough.translation, rotation),
+        );
+        let turn = reference.pose.rotation.inverse() * rotation;
+        if turn.angle() > MAX_TURN {
+            return None;
+        }
+        // Which way: as the landmarks saw it where they saw enough motion, else straight on.
+        let moved = rough.rotation.inverse() * (rough.translation.vector - reference.pose.translation.vector);
+        let ahead = match moved.try_normalize(0.2 * ground.height) {
+            Some(way) if way.z > 0.97 => way,
+            _ => Vector3::z(),
+        };
+        let along = Along::of(moment.picture, moment.lens, &prior, &ahead, moment.excluded)?;
+        Some(Comparison {
+            aside: along.ahead().cross(&prior.down_in_camera),
+            along,
+            reference: reference.picture.clone(),
+            reference_at: reference.pose.translation.vector,
+            lens: moment.lens.clone(),
+            turn,
+            shift_by_speed: ground.to_map * (moment.input.time_s - reference.time_s),
+        })
+    }
+
+    /// Notes how well the pictures agree at the speed that is believed.
+    fn watch_agreement(&mut self, agreed: f64) {
+        self.poor = agreed < POOR * self.usual;
+        let share = if self.usual == 0.0 { 1.0 } else { 0.05 };
+        self.usual += share * (agreed - self.usual);
+    }
+
+    /// Whether a speed is known well enough to be told. Slow motion and standing still are what landmarks tell best.
+    fn is_certain(&mut self, believed: &Believed, rough_mps: f64) -> bool {
+        let least = if self.decided { MIN_CHANCE.1 } else { MIN_CHANCE.0 };
+        let certain = believed.chance >= least
+            && self.pictures > 2
+            && believed.sigma_mps <= (MAX_RELATIVE_SIGMA * believed.speed_mps).max(0.3);
+        self.decided |= certain;
+        certain && !self.poor && (believed.speed_mps > SLOW_MPS || rough_mps > 2.0 * SLOW_MPS)
     }
 
     /// The plane of the road, by the latest of the pictures kept that was taken from far enough away. `followed`: the pose
@@ -344,30 +345,98 @@ impl RoadWatch {
     }
 }
 
-/// The speed near the believed one at which the pictures agree best, and the logarithm of how likely that is. What is believed goes by many pictures, and is late
-/// while a vehicle brakes; where the road is faint it hardly changes.
+impl Comparison {
+    /// Turn of the reference against this camera when it was pitched a little further than the landmarks say: that
+    /// moves the whole road.
+    fn turn(&self, pitch: f64) -> UnitQuaternion<f64> {
+        if pitch == 0.0 {
+            self.turn
+        } else {
+            self.turn * UnitQuaternion::from_scaled_axis(self.aside * pitch)
+        }
+    }
+
+    fn agreement(&self, pitch: f64, speed_mps: f64) -> Option<f64> {
+        let shift = speed_mps * self.shift_by_speed;
+        self.along
+            .correlation(&self.reference, &self.lens, &self.turn(pitch), shift)
+    }
+
+    fn parts(&self, pitch: f64, speed_mps: f64) -> Option<Parts> {
+        let shift = speed_mps * self.shift_by_speed;
+        self.along.parts(&self.reference, &self.lens, &self.turn(pitch), shift)
+    }
+
+    /// The pitch with which the pictures agree best at a speed.
+    fn pitch(&self, speed_mps: f64) -> f64 {
+        let agreed = |pitch: f64| (self.agreement(pitch, speed_mps).unwrap_or(-1.0), pitch);
+        let better = |a: (f64, f64), b: (f64, f64)| if b.0 > a.0 { b } else { a };
+        let mut best = agreed(0.0);
+        for step in [PITCH_STEP, 0.5 * PITCH_STEP] {
+            let mut next = better(agreed(best.1 + step), agreed(best.1 - step));
+            for _ in 0..3 {
+                if next.0 <= best.0 {
+                    break;
+                }
+                // On in the same direction: the other neighbour is where it came from.
+                let on = 2.0 * next.1 - best.1;
+                best = next;
+                next = agreed(on);
+            }
+        }
+        best.1
+    }
+
+    /// The speed near the believed one at which the pictures agree best. With the pitch by which the believed speed agrees,
+    /// and without: else a pitch could make up for a speed that is off.
+    fn sharpened(&self, believed_mps: f64, pitch: f64) -> f64 {
+        let level = sharpened(believed_mps, |speed_mps| self.agreement(0.0, speed_mps));
+        if pitch == 0.0 {
+            return level.0;
+        }
+        let pitched = sharpened(believed_mps, |speed_mps| self.agreement(pitch, speed_mps));
+        if pitched.1 - 0.5 * (pitch / PITCH_STEP).powi(2) > level.1 {
+            pitched.0
+        } else {
+            level.0
+        }
+    }
+}
+
+/// The speed near the believed one at which the pictures agree best, and the logarithm of how likely that is. What is
+/// believed goes by many pictures, and is late while a vehicle brakes; where the road is faint it hardly changes.
 fn sharpened(believed_mps: f64, agreement: impl Fn(f64) -> Option<f64>) -> (f64, f64) {
     let reach_mps = (SHARPEN * believed_mps).max(LEAST_SHARPEN_MPS);
-    let speed = |index: i32| believed_mps + reach_mps * f64::from(index) / f64::from(SHARPEN_STEPS);
-    let likely: Vec<f64> = (-SHARPEN_STEPS..=SHARPEN_STEPS)
-        .map(|index| {
-            let off = (speed(index) - believed_mps) / LATE_MPS;
-            let agreed = agreement(speed(index)).unwrap_or(0.0).clamp(0.0, 0.999);
-            -0.5 * (off * off + AGREEMENT * (1.0 - agreed * agreed).ln())
-        })
-        .collect();
-    let Some(best) = (0..likely.len()).max_by(|a, b| likely[*a].total_cmp(&likely[*b])) else {
+    let speed = |place: f64| believed_mps + reach_mps * place / f64::from(SHARPEN_STEPS);
+    let likely = |place: i32| {
+        if place.abs() > SHARPEN_STEPS {
+            return f64::NEG_INFINITY;
+        }
+        let off = (speed(f64::from(place)) - believed_mps) / LATE_MPS;
+        let agreed = agreement(speed(f64::from(place))).unwrap_or(0.0).clamp(0.0, 0.999);
+        -0.5 * (off * off + AGREEMENT * (1.0 - agreed * agreed).ln())
+    };
+    let coarse = (-SHARPEN_STEPS..=SHARPEN_STEPS)
+        .step_by(2)
+        .map(|place| (place, likely(place)))
+        .max_by(|a, b| a.1.total_cmp(&b.1));
+    let Some((place, most)) = coarse else {
         return (believed_mps, f64::NEG_INFINITY);
     };
-    // Between the steps: the vertex of the parabola through the best and its neighbours.
-    let between = match (best.checked_sub(1).and_then(|at| likely.get(at)), likely.get(best + 1)) {
-        (Some(below), Some(above)) => {
-            let bend = below - 2.0 * likely[best] + above;
-            if bend < 0.0 { 0.5 * (below - above) / bend } else { 0.0 }
-        }
-        _ => 0.0,
+    let (before, after) = (likely(place - 1), likely(place + 1));
+    let (place, below, most, above) = if before > most {
+        (place - 1, likely(place - 2), before, most)
+    } else if after > most {
+        (place + 1, most, after, likely(place + 2))
+    } else {
+        (place, before, most, after)
     };
-    let index = best as f64 - f64::from(SHARPEN_STEPS) + between;
-    let speed_mps = (believed_mps + reach_mps * index / f64::from(SHARPEN_STEPS)).max(0.0);
-    (speed_mps, likely[best])
+    // Between the steps: the vertex of the parabola through the best and its neighbours.
+    let bend = below - 2.0 * most + above;
+    let between = if bend < 0.0 && bend.is_finite() {
+        0.5 * (below - above) / bend
+    } else {
+        0.0
+    };
+    (speed(f64::from(place) + between).max(0.0), most)
 }

@@ -3,6 +3,8 @@
 //! Positions are in pixels of the pyramid's ground floor, counted from the corner: the first pixel's centre is (0.5, 0.5),
 //! so a position on the floor above is half of it.
 
+use nalgebra::{Point2, Vector2};
+
 use crate::frame::{Picture, PixelFormat};
 
 /// Pictures are reduced by a whole factor until neither side is longer than this, pixels.
@@ -66,11 +68,59 @@ impl Level {
         }
         let (a, b) = (x - left as f32, y - top as f32);
         let upper = top * self.width + left;
-        let lower = upper + self.width;
-        let read = |index: usize| self.data.get(index).map(|value| f32::from(*value));
-        let above = read(upper)? * (1.0 - a) + read(upper + 1)? * a;
-        let below = read(lower)? * (1.0 - a) + read(lower + 1)? * a;
-        Some(above * (1.0 - b) + below * b)
+        let read = |index: usize| match self.data.get(index..index + 2) {
+            Some(&[one, next]) => Some((f32::from(one), f32::from(next))),
+            _ => None,
+        };
+        let ((w00, w01), (w10, w11)) = (read(upper)?, read(upper + self.width)?);
+        let (above, below) = (w00 + (w01 - w00) * a, w10 + (w11 - w10) * a);
+        Some(above + (below - above) * b)
+    }
+
+    /// `N` bilinear samples along a parabola: at `middle + k · slope + k² · bend` for k around 0. `None` when it leaves the
+    /// picture. In fixed point, as the positions are read most often.
+    #[inline]
+    pub fn parabola<const N: usize>(
+        &self,
+        middle: Point2<f32>,
+        slope: Vector2<f32>,
+        bend: Vector2<f32>,
+    ) -> Option<[f32; N]> {
+        const ONE: f32 = 65536.0;
+        let half = (N / 2) as f32;
+        let first = middle - slope * half + bend * (half * half);
+        // Of the middle and both ends the whole parabola is no further than its bend away.
+        let last = middle + slope * half + bend * (half * half);
+        let rim = 0.5 + (bend * (half * half)).amax();
+        let (low, high) = (first.inf(&last).inf(&middle), first.sup(&last).sup(&middle));
+        let inside = low.x >= rim
+            && low.y >= rim
+            && high.x + rim < self.width as f32 - 1.0
+            && high.y + rim < self.height as f32 - 1.0;
+        if !inside {
+            return None;
+        }
+        let fixed = |value: f32| (value * ONE) as i32;
+        let (mut x, mut y) = (fixed(first.x - 0.5), fixed(first.y - 0.5));
+        // First and second differences.
+        let step = slope - bend * (2.0 * half - 1.0);
+        let (mut step_x, mut step_y) = (fixed(step.x), fixed(step.y));
+        let (more_x, more_y) = (fixed(2.0 * bend.x), fixed(2.0 * bend.y));
+        let mut values = [0.0; N];
+        for value in &mut values {
+            let upper = (y >> 16) as usize * self.width + (x >> 16) as usize;
+            let cells = self.data.get(upper..upper + self.width + 2)?;
+            let (a, b) = ((x >> 8) & 255, (y >> 8) & 255);
+            let cell = |index: usize| i32::from(cells[index]);
+            let above = (cell(0) << 8) + (cell(1) - cell(0)) * a;
+            let below = (cell(self.width) << 8) + (cell(self.width + 1) - cell(self.width)) * a;
+            *value = ((above << 8) + (below - above) * b) as f32 * (1.0 / ONE);
+            x += step_x;
+            y += step_y;
+            step_x += more_x;
+            step_y += more_y;
+        }
+        Some(values)
     }
 
     fn halve_into(&self, half: &mut Self) {
@@ -217,6 +267,17 @@ mod tests {
         };
         assert!((level.at(3.5, 4.5).unwrap() - (15.0 + 12.0)).abs() < 1e-4);
         assert!((level.at(4.0, 4.5).unwrap() - (17.5 + 12.0)).abs() < 1e-4);
+        let (middle, slope, bend) = (
+            Point2::new(9.3, 8.1),
+            Vector2::new(0.9, -0.7),
+            Vector2::new(-0.05, 0.03),
+        );
+        let along: [f32; 5] = level.parabola(middle, slope, bend).unwrap();
+        for (value, k) in along.iter().zip([-2.0, -1.0, 0.0, 1.0, 2.0]) {
+            let at = middle + slope * k + bend * (k * k);
+            assert!((value - level.at(at.x, at.y).unwrap()).abs() < 0.05);
+        }
+        assert!(level.parabola::<5>(Point2::new(1.5, 8.0), slope, bend).is_none());
         let mut grid = [[0.0; 4]; 4];
         assert!(level.sample(3.75, 4.5, &mut grid));
         assert!((grid[1][2] - (5.25 * 5.0 + 15.0)).abs() < 1e-3);

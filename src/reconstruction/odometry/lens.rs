@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nalgebra::{Isometry3, Point2, Point3, Vector3};
 
-use crate::camera::Intrinsics;
+use crate::camera::{Distortion, Intrinsics};
 use crate::detection::{BoundingBox, ClassLabel, Mask};
 use crate::tracking::Track;
 
@@ -60,10 +60,15 @@ const DILATION: f32 = 0.06;
 /// … and this many pixels.
 const DILATION_PX: f32 = 4.0;
 
+/// Rays are used up to 80° aside: length of (x / z, y / z, 1).
+const MAX_SLANT: f64 = 1.0 / 0.17;
+
 /// Intrinsics of the reduced picture.
 #[derive(Clone, Debug)]
 pub(crate) struct Lens {
     intrinsics: Intrinsics,
+    /// Focal lengths and principal point of a lens without distortion.
+    pinhole: Option<[f32; 4]>,
     /// Mean focal length, working pixels.
     pub focal: f64,
     pub width: f32,
@@ -87,6 +92,8 @@ impl Lens {
             focal: (reduced.fx * reduced.fy).sqrt(),
             width: reduced.width as f32,
             height: reduced.height as f32,
+            pinhole: (reduced.distortion == Distortion::None)
+                .then(|| [reduced.fx, reduced.fy, reduced.cx, reduced.cy].map(|value| value as f32)),
             intrinsics: reduced,
         }
     }
@@ -94,14 +101,30 @@ impl Lens {
     /// The ray of a position, (x / z, y / z, 1); `None` where the lens shows nothing or looks more than 80° aside.
     pub fn ray(&self, position: &Point2<f32>) -> Option<Vector3<f64>> {
         let pixel = Point2::new(f64::from(position.x), f64::from(position.y));
+        if self.intrinsics.distortion == Distortion::None {
+            let Intrinsics { fx, fy, cx, cy, .. } = self.intrinsics;
+            let ray = Vector3::new((pixel.x - cx) / fx, (pixel.y - cy) / fy, 1.0);
+            return (ray.norm_squared() < MAX_SLANT * MAX_SLANT).then_some(ray);
+        }
         let ray = self.intrinsics.unproject(&pixel).ok()?;
-        (ray.z > 0.17).then(|| ray.into_inner() / ray.z)
+        (ray.z * MAX_SLANT > 1.0).then(|| ray.into_inner() / ray.z)
     }
 
     /// Where a point of the camera frame is seen; it may lie outside of the picture.
     pub fn project(&self, point: &Vector3<f64>) -> Option<Point2<f32>> {
         let pixel = self.intrinsics.project(&Point3::from(*point))?;
         Some(Point2::new(pixel.x as f32, pixel.y as f32))
+    }
+
+    /// The same for many points: as exact as a picture is read.
+    #[inline]
+    pub fn project_quickly(&self, point: &Vector3<f32>) -> Option<Point2<f32>> {
+        let Some([fx, fy, cx, cy]) = self.pinhole else {
+            return self.project(&point.cast());
+        };
+        let inverse = 1.0 / point.z;
+        let at = Point2::new(fx * (point.x * inverse) + cx, fy * (point.y * inverse) + cy);
+        (point.z > 0.0 && at.x.is_finite() && at.y.is_finite()).then_some(at)
     }
 
     /// Whether a position lies inside the picture by a margin, pixels.

@@ -11,8 +11,8 @@ mod speed;
 use nalgebra::Vector3;
 
 pub(super) use plane::find;
-pub(super) use shift::Along;
-pub(super) use speed::SpeedBelief;
+pub(super) use shift::{Along, Parts};
+pub(super) use speed::{Believed, SpeedBelief};
 
 /// What is expected of the road, in map units.
 #[derive(Clone, Copy, Debug)]

@@ -55,12 +55,20 @@ struct Patch {
     deviation: f32,
 }
 
+/// Where the other picture shows a patch for a plane.
+struct Place {
+    /// Its middle in the other camera's frame (R r + t ρ), and in the other picture's working pixels.
+    q: Vector3<f64>,
+    middle: Point2<f32>,
+    /// Pixels there by the patch's own.
+    warp: Matrix2<f32>,
+}
+
 /// A patch as the other picture shows it for a plane.
 struct Seen {
+    place: Place,
     /// Differences of grey values, other less this, with equal mean and contrast.
     errors: [[f32; PATCH]; PATCH],
-    /// How the patch moves, in its own pixels, when its middle moves in the other camera's frame (R r + t ρ).
-    by_place: Matrix2x3<f64>,
     /// Products of grey values: other by this, and each by itself.
     products: [f32; 3],
 }
@@ -137,7 +145,10 @@ pub(in crate::reconstruction::odometry) fn find(
             by_unknowns
                 .fixed_columns_mut::<3>(6)
                 .copy_from(&(shift * ray.transpose()));
-            let moves = seen.by_place * by_unknowns;
+            let Some(by_place) = pair.by_place(&seen.place) else {
+                continue;
+            };
+            let moves = by_place * by_unknowns;
             let variance = f64::from(sigma * sigma);
             information += moves.transpose() * (own.cast::<f64>() / variance) * moves;
             gradient += moves.transpose() * (product.cast::<f64>() / variance);
@@ -228,10 +239,11 @@ fn patches(level: &Level, pair: &Pair<'_>, prior: &RoadPrior, excluded: &Exclude
                 continue;
             }
             // Texture along the motion is what counts.
-            let Some(seen) = pair.see(&patch, &(prior.down_in_camera / prior.height)) else {
+            let place = pair.place(&patch.rays, &(prior.down_in_camera / prior.height));
+            let Some(by_place) = place.and_then(|place| pair.by_place(&place)) else {
                 continue;
             };
-            let moves = (seen.by_place * pair.other_from_here.translation.vector).cast::<f32>() * slope as f32;
+            let moves = (by_place * pair.other_from_here.translation.vector).cast::<f32>() * slope as f32;
             let energy: f32 = patch
                 .gradients
                 .iter()
@@ -282,35 +294,44 @@ fn centre(values: &mut [[f32; PATCH]; PATCH]) -> f32 {
 }
 
 impl Pair<'_> {
-    /// A patch as the other picture shows it when the road is this plane; `None` outside of the picture.
-    fn see(&self, patch: &Patch, plane: &Vector3<f64>) -> Option<Seen> {
+    /// Where a patch is seen in the other picture when the road is this plane.
+    fn place(&self, rays: &[Vector3<f64>; 3], plane: &Vector3<f64>) -> Option<Place> {
         let (turn, shift) = (&self.other_from_here.rotation, &self.other_from_here.translation.vector);
-        let place = |ray: &Vector3<f64>| turn * ray + shift * plane.dot(ray);
-        let project = |q: &Vector3<f64>| if q.z < 0.05 { None } else { self.lens.project(q) };
-        let q = place(&patch.rays[0]);
-        let (middle, right, below) = (
-            project(&q)?,
-            project(&place(&patch.rays[1]))?,
-            project(&place(&patch.rays[2]))?,
-        );
+        let [q, right, below] = rays.map(|ray| turn * ray + shift * plane.dot(&ray));
+        let (middle, right, below) = (self.project(&q)?, self.project(&right)?, self.project(&below)?);
         // In pixels of the floor that is read, of either picture.
         let step = 4.0 * self.scale;
         let warp = Matrix2::from_columns(&[(right - middle) / step, (below - middle) / step]);
-        let back = warp.try_inverse()?.cast::<f64>() / f64::from(self.scale);
-        let little = 1e-3 * q.z;
+        Some(Place { q, middle, warp })
+    }
+
+    fn project(&self, q: &Vector3<f64>) -> Option<Point2<f32>> {
+        if q.z < 0.05 { None } else { self.lens.project(q) }
+    }
+
+    /// How a patch moves, in its own pixels, when its middle moves in the other camera's frame.
+    fn by_place(&self, place: &Place) -> Option<Matrix2x3<f64>> {
+        let back = place.warp.try_inverse()?.cast::<f64>() / f64::from(self.scale);
+        let little = 1e-3 * place.q.z;
         let mut by_place = Matrix2x3::zeros();
         for axis in 0..3 {
-            let mut beside = q;
+            let mut beside = place.q;
             beside[axis] += little;
-            let moved = (project(&beside)? - middle).cast::<f64>() / little;
+            let moved = (self.project(&beside)? - place.middle).cast::<f64>() / little;
             by_place.set_column(axis, &(back * moved));
         }
+        Some(by_place)
+    }
+
+    /// A patch as the other picture shows it when the road is this plane; `None` outside of the picture.
+    fn see(&self, patch: &Patch, plane: &Vector3<f64>) -> Option<Seen> {
+        let place = self.place(&patch.rays, plane)?;
         let mut values = [[0.0; PATCH]; PATCH];
         let half = 0.5 * (PATCH as f32 - 1.0);
-        let start = middle / self.scale;
+        let start = place.middle / self.scale;
         for (y, row) in values.iter_mut().enumerate() {
             for (x, value) in row.iter_mut().enumerate() {
-                let at = start + warp * Vector2::new(x as f32 - half, y as f32 - half);
+                let at = start + place.warp * Vector2::new(x as f32 - half, y as f32 - half);
                 *value = self.other.at(at.x, at.y)?;
             }
         }
@@ -327,8 +348,8 @@ impl Pair<'_> {
             }
         }
         Some(Seen {
+            place,
             errors,
-            by_place,
             products,
         })
     }

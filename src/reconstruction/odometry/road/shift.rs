@@ -6,7 +6,7 @@
 //! any one place still correlates over thousands of samples. How the correlation scatters over the shifts that are wrong
 //! tells how far the right one has to stand out.
 
-use nalgebra::{Isometry3, Point2, Point3, Translation3, UnitQuaternion, Vector3};
+use nalgebra::{Point2, UnitQuaternion, Vector3};
 
 use super::{ASIDE, DEPTHS, RoadPrior};
 use crate::reconstruction::odometry::gray::{GrayPyramid, Level};
@@ -30,13 +30,13 @@ const MIDDLE: f64 = 1.0;
 const NEAR: f64 = 3.5;
 
 /// Correlation of each part and how many samples it rests on.
-pub(super) type Parts = [(f64, f64); PARTS];
+pub(in crate::reconstruction::odometry) type Parts = [(f64, f64); PARTS];
 
 /// A short stretch of road along the way.
 struct Stretch {
     /// Its middle in the camera frame, and how far its samples are apart.
-    middle: Vector3<f64>,
-    step: f64,
+    middle: Vector3<f32>,
+    step: f32,
     values: [f32; SAMPLES],
     energy: f32,
     part: usize,
@@ -81,10 +81,10 @@ impl Along {
                     continue;
                 };
                 let step = little * f64::from(scale / (beside - at).norm().max(1e-3));
-                let Some(values) = sample(level, lens, scale, &middle, &(ahead * step)) else {
+                let (middle, step) = (middle.cast(), step as f32);
+                let Some((values, energy)) = sample(level, lens, scale, &middle, &(ahead.cast() * step)) else {
                     continue;
                 };
-                let energy = values.iter().map(|value| value * value).sum();
                 let aside = ray.x / slope;
                 let part = usize::from(aside > -MIDDLE) + usize::from(aside > MIDDLE);
                 stretches.push(Stretch {
@@ -145,20 +145,21 @@ impl Along {
         shift: f64,
     ) -> Option<([Sums; PARTS], usize)> {
         let (level, scale) = floor(other)?;
-        let moved = Isometry3::from_parts(Translation3::from(turn * (self.ahead * shift)), *turn);
-        let way = turn * self.ahead;
+        let rotation = turn.to_rotation_matrix().matrix().cast::<f32>();
+        let way = rotation * self.ahead.cast();
+        let moved = way * shift as f32;
         let mut parts = [Sums::default(); PARTS];
         let mut count = 0;
         for stretch in &self.stretches {
-            let middle = moved * Point3::from(stretch.middle);
-            let Some(values) = sample(level, lens, scale, &middle.coords, &(way * stretch.step)) else {
+            let middle = rotation * stretch.middle + moved;
+            let Some((values, b)) = sample(level, lens, scale, &middle, &(way * stretch.step)) else {
                 continue;
             };
-            let (mut a, mut b) = (0.0, 0.0);
-            for (value, here) in values.iter().zip(&stretch.values) {
-                a += value * here;
-                b += value * value;
-            }
+            let a: f32 = values
+                .iter()
+                .zip(&stretch.values)
+                .map(|(value, here)| value * here)
+                .sum();
             let weight = (STRONG * self.faint / stretch.energy.max(b).max(1e-6)).min(1.0);
             let sums = &mut parts[stretch.part];
             sums.product += f64::from(weight * a);
@@ -197,33 +198,33 @@ fn floor(picture: &GrayPyramid) -> Option<(&Level, f32)> {
     Some((picture.levels.get(floor)?, (1usize << floor) as f32))
 }
 
-/// Grey values along the way around a point of the road, their mean taken out.
+/// Grey values along the way around a point of the road, their mean taken out, and the sum of their squares.
+#[inline]
 fn sample(
     level: &Level,
     lens: &Lens,
     scale: f32,
-    middle: &Vector3<f64>,
-    step: &Vector3<f64>,
-) -> Option<[f32; SAMPLES]> {
-    let end = step * HALF as f64;
-    let project = |point: &Vector3<f64>| {
-        if point.z < 0.05 { None } else { lens.project(point) }
+    middle: &Vector3<f32>,
+    step: &Vector3<f32>,
+) -> Option<([f32; SAMPLES], f32)> {
+    let end = step * HALF as f32;
+    let project = |point: &Vector3<f32>| {
+        if point.z < 0.05 {
+            None
+        } else {
+            lens.project_quickly(point)
+        }
     };
     let (far, near, here) = (project(&(middle + end))?, project(&(middle - end))?, project(middle)?);
     // The picture of a line, as a parabola through three of its points.
+    let to_floor = 1.0 / scale;
+    let here = here * to_floor;
+    let (far, near) = (far * to_floor - here, near * to_floor - here);
     let slope = (far - near) / (2.0 * HALF as f32);
-    let bend = ((far - here) - (here - near)) / (2.0 * (HALF * HALF) as f32);
-    let mut values = [0.0; SAMPLES];
-    let mut mean = 0.0;
-    for (index, value) in values.iter_mut().enumerate() {
-        let k = (index as isize - HALF) as f32;
-        let at = (here + slope * k + bend * (k * k)) / scale;
-        *value = level.at(at.x, at.y)?;
-        mean += *value;
-    }
-    mean /= SAMPLES as f32;
-    for value in &mut values {
-        *value -= mean;
-    }
-    Some(values)
+    let bend = (far + near) / (2.0 * (HALF * HALF) as f32);
+    let values = level.parabola(here, slope, bend)?;
+    let mean = values.iter().sum::<f32>() / SAMPLES as f32;
+    let values = values.map(|value| value - mean);
+    let squares = values.iter().map(|value| value * value).sum();
+    Some((values, squares))
 }
