@@ -25,7 +25,7 @@ pub use measures::{
 pub use record::{RECORD_MAX_SAMPLES, RECORD_STEP_S, RecordStep, RecordSteps};
 pub use runs::{DirectionRun, direction_runs, direction_times};
 pub use state::{KinematicState, ObjectState, Reliability, UnreliableReason};
-pub use trajectory::{MAX_RELIABLE_GAP_S, MAX_UNRELIABLE_SHARE, Sample, Trajectory, TrajectoryError};
+pub use trajectory::{Displacement, MAX_RELIABLE_GAP_S, MAX_UNRELIABLE_SHARE, Sample, Trajectory, TrajectoryError};
 
 #[cfg(test)]
 mod tests;

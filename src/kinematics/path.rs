@@ -8,6 +8,7 @@ use super::trajectory::TIME_TOLERANCE_S;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct PathPoint {
     pub time_s: f64,
+    /// Where the movement so far leads from the first position.
     pub position: Point3<f64>,
     /// Length of the path up to here, metres; stretches in which the object stands add nothing.
     pub length_m: f64,

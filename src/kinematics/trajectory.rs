@@ -2,6 +2,10 @@
 //!
 //! Between two samples the position is interpolated linearly by time, so neither the frame rate nor dropped frames
 //! matter. Beside each sample stands the length of the path so far: the length between two times is a difference.
+//!
+//! How an object moved between two samples is the difference of their positions when these are labels. An estimator's
+//! positions are where it takes the object to be at each time, with what it knew by then: they also shift when it thinks
+//! better of the distance, and that is no movement. What it says of movement is the velocity ([`Displacement`]).
 
 use std::collections::VecDeque;
 
@@ -9,6 +13,7 @@ use nalgebra::{Matrix3, Point3, Vector3};
 use thiserror::Error;
 
 use super::path::{Path, PathPoint, PathSearch};
+use super::record::RECORD_STEP_S;
 use super::sums::Milestones;
 
 /// Times that differ by less than this, in seconds, are the same time: it absorbs the rounding of nanoseconds to `f64`.
@@ -77,6 +82,29 @@ impl Sample {
     }
 }
 
+/// How far an object moved between two samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Displacement {
+    /// The difference of the positions: of labels, or of a track smoothed as a whole.
+    #[default]
+    OfPositions,
+    /// The integral of the velocities (trapezoidal rule), nothing while standing: of an estimator's states, each with what
+    /// was known by then. Across more than [`RECORD_STEP_S`] without a sample the difference of the positions tells more.
+    OfVelocities,
+}
+
+impl Displacement {
+    fn between(self, earlier: &Sample, later: &Sample) -> Vector3<f64> {
+        let gap_s = later.time_s - earlier.time_s;
+        match self {
+            Self::OfVelocities if gap_s <= RECORD_STEP_S => {
+                0.5 * gap_s * (earlier.velocity_in_world_mps + later.velocity_in_world_mps)
+            }
+            _ => later.position_in_world - earlier.position_in_world,
+        }
+    }
+}
+
 /// Why a sample was not taken.
 #[derive(Clone, Copy, Debug, Error, PartialEq)]
 pub enum TrajectoryError {
@@ -103,6 +131,7 @@ pub struct Trajectory {
     path: Path,
     milestones: Milestones,
     relative_scale_sigma: f64,
+    displacement: Displacement,
 }
 
 impl Trajectory {
@@ -116,9 +145,32 @@ impl Trajectory {
         Self {
             samples: VecDeque::with_capacity(capacity),
             path: Path::with_capacity(capacity),
-            milestones: Milestones::default(),
-            relative_scale_sigma: 0.0,
+            ..Self::default()
         }
+    }
+
+    /// Without samples, for the states of an estimator: movement is [`Displacement::OfVelocities`].
+    pub fn estimated() -> Self {
+        Self {
+            displacement: Displacement::OfVelocities,
+            ..Self::default()
+        }
+    }
+
+    /// A copy of the samples from `start_s` to `end_s`, both included, with `shift_s` added to their times.
+    pub fn between(&self, start_s: f64, end_s: f64, shift_s: f64) -> Self {
+        let mut cut = Self {
+            displacement: self.displacement,
+            relative_scale_sigma: self.relative_scale_sigma,
+            ..Self::default()
+        };
+        for sample in self.samples().filter(|sample| (start_s..=end_s).contains(&sample.time_s)) {
+            let mut sample = *sample;
+            sample.time_s += shift_s;
+            // Refused only where times become equal, seconds that differ by less than their rounding.
+            let _ = cut.push(sample);
+        }
+        cut
     }
 
     /// Relative standard deviation of an error of scale that all samples share (an assumed focal length, an assumed
@@ -142,7 +194,7 @@ impl Trajectory {
         if let Some(field) = sample.non_finite_field() {
             return Err(TrajectoryError::NotFinite { field });
         }
-        let (length_m, unreliable_s) = match (self.samples.back(), self.path.points().last()) {
+        let (position, length_m, unreliable_s) = match (self.samples.back(), self.path.points().last()) {
             (Some(last), Some(point)) => {
                 let gap_s = sample.time_s - last.time_s;
                 if gap_s <= 0.0 {
@@ -153,17 +205,23 @@ impl Trajectory {
                 }
                 let stands = last.standing && sample.standing;
                 let trusted = last.reliable && sample.reliable && gap_s <= MAX_RELIABLE_GAP_S;
-                let stretch_m = (sample.position_in_world - last.position_in_world).norm();
+                let moved = self.displacement.between(last, &sample);
+                let position = match self.displacement {
+                    // Sums would only round.
+                    Displacement::OfPositions => sample.position_in_world,
+                    Displacement::OfVelocities => point.position + moved,
+                };
                 (
-                    point.length_m + if stands { 0.0 } else { stretch_m },
+                    position,
+                    point.length_m + if stands { 0.0 } else { moved.norm() },
                     point.unreliable_s + if trusted { 0.0 } else { gap_s },
                 )
             }
-            _ => (0.0, 0.0),
+            _ => (sample.position_in_world, 0.0, 0.0),
         };
         let point = PathPoint {
             time_s: sample.time_s,
-            position: sample.position_in_world,
+            position,
             length_m,
             unreliable_s,
         };
@@ -277,6 +335,26 @@ impl Trajectory {
         }
         let search = self.path.search();
         Some(search.at(end_s)?.length_m - search.at(start_s)?.length_m)
+    }
+
+    /// Where the object went: the positions at `times_s`, shifted so that they differ by the movement and lie, on average,
+    /// where the estimates do. For labels they are the positions. `None` where the trajectory has none.
+    pub fn moved_through(&self, times_s: &[f64]) -> Vec<Option<Point3<f64>>> {
+        let search = self.path.search();
+        let mut points: Vec<Option<Point3<f64>>> = times_s
+            .iter()
+            .map(|time_s| search.at(*time_s).map(|at| at.position))
+            .collect();
+        if self.displacement == Displacement::OfVelocities {
+            let off = points.iter().zip(times_s).filter_map(|(point, time_s)| {
+                let estimate = self.at(*time_s)?.position_in_world;
+                point.map(|point| estimate - point)
+            });
+            let (sum, count) = off.fold((Vector3::zeros(), 0.0), |(sum, count), off| (sum + off, count + 1.0));
+            let shift = sum / f64::max(count, 1.0);
+            points.iter_mut().flatten().for_each(|point| *point += shift);
+        }
+        points
     }
 
     /// Whether no more than [`MAX_UNRELIABLE_SHARE`] of the window's time is unreliable; `None` unless the trajectory

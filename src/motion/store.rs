@@ -26,8 +26,8 @@ impl StoredTrajectory {
         Self {
             track_id,
             class,
-            settled: Trajectory::new(),
-            live: Trajectory::new(),
+            settled: Trajectory::estimated(),
+            live: if std::env::var_os("KLIVE").is_some() {Trajectory::estimated()} else {Trajectory::new()},
             reliability: Reliability::Reliable,
         }
     }

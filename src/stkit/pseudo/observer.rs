@@ -85,17 +85,7 @@ impl Gathered {
         };
         let copy = |track_id: &u64| {
             let stored = &store.get(*track_id)?.settled;
-            let mut copy = Trajectory::new();
-            copy.set_relative_scale_sigma(stored.relative_scale_sigma());
-            for sample in stored
-                .samples()
-                .filter(|sample| (*first_s..=*last_s).contains(&sample.time_s))
-            {
-                let mut sample = *sample;
-                sample.time_s -= first_s;
-                // Refused only where time does not advance, which it does in a store.
-                let _ = copy.push(sample);
-            }
+            let copy = stored.between(*first_s, *last_s, -first_s);
             (copy.len() > 1).then_some((*track_id, copy))
         };
         self.notes.keys().filter_map(copy).collect()

@@ -90,7 +90,7 @@ impl Piece {
             (first.time_s - self.start_s).max(known_start_s),
             (last.time_s - self.start_s).min(known_end_s),
         );
-        let settled = within(&settled, span_s);
+        let settled = settled.between(span_s.0, span_s.1, 0.0);
         let Ok(traveled) = traveled_distance_m(&settled, span_s.0, span_s.1) else {
             return;
         };
@@ -111,11 +111,13 @@ impl Piece {
         if rejection.is_some() {
             return;
         }
-        let samples = notes.iter().filter_map(|note| {
-            let time_s = note.time_s - self.start_s;
+        let times_s: Vec<f64> = notes.iter().map(|note| note.time_s - self.start_s).collect();
+        // What is said of a record's movement must be what its positions show.
+        let centers = settled.moved_through(&times_s);
+        let samples = notes.iter().zip(times_s).zip(centers).filter_map(|((note, time_s), center)| {
             Some(ObjectSample {
                 time_s,
-                center_in_world: settled.at(time_s)?.position_in_world,
+                center_in_world: center?,
                 world_from_object: UnitQuaternion::identity(),
                 size_m: None,
                 seen: whole(note),
@@ -167,19 +169,6 @@ pub struct PseudoRecord {
 /// most `per_task` of each.
 pub fn balanced(found: &[(Task, u8)], per_task: usize) -> Vec<bool> {
     share_out(found, per_task)
-}
-
-fn within(trajectory: &Trajectory, span_s: (f64, f64)) -> Trajectory {
-    let mut cut = Trajectory::new();
-    cut.set_relative_scale_sigma(trajectory.relative_scale_sigma());
-    for sample in trajectory
-        .samples()
-        .filter(|sample| (span_s.0..=span_s.1).contains(&sample.time_s))
-    {
-        // In order, as they were.
-        let _ = cut.push(*sample);
-    }
-    cut
 }
 
 fn recording(name: &str, gathered: &Gathered, start_s: f64, camera: &Arc<Camera>) -> Recording {

@@ -89,7 +89,7 @@ impl TinyBackend {
                 .map(|id| ClipObject {
                     boxes: times_s.iter().map(|time_s| box_at(&notes, *id, *time_s)).collect(),
                     states: match store.get(*id) {
-                        Some(stored) => times_s.iter().map(|time_s| state_at(stored, *time_s)).collect(),
+                        Some(stored) => states_at(stored, &times_s),
                         None => vec![None; times_s.len()],
                     },
                 })
@@ -226,20 +226,24 @@ fn box_at(notes: &[Note], id: u64, time_s: f64) -> Option<crate::detection::Boun
     note.boxes.iter().find(|(known, _)| *known == id).map(|(_, bbox)| *bbox)
 }
 
-fn state_at(stored: &StoredTrajectory, time_s: f64) -> Option<State> {
-    let sample_of = |trajectory: &Trajectory| trajectory.at(time_s);
-    let sample = sample_of(&stored.settled).or_else(|| sample_of(&stored.live))?;
+/// The states at `times_s`, settled as far as they are. Settled positions show how the object moved.
+fn states_at(stored: &StoredTrajectory, times_s: &[f64]) -> Vec<Option<State>> {
     let worst = |covariance: &nalgebra::Matrix3<f64>| {
         let ground = covariance.fixed_view::<2, 2>(0, 0).into_owned();
         ground.symmetric_eigenvalues().max().max(0.0).sqrt()
     };
-    Some(State {
-        position_in_world: sample.position_in_world,
-        velocity_in_world_mps: sample.velocity_in_world_mps,
-        position_sigma_m: worst(&sample.position_covariance),
-        velocity_sigma_mps: worst(&sample.velocity_covariance),
-        standing: sample.standing,
-    })
+    let settled = stored.settled.moved_through(times_s);
+    let state = |(time_s, settled): (&f64, Option<Point3<f64>>)| {
+        let sample = stored.settled.at(*time_s).or_else(|| stored.live.at(*time_s))?;
+        Some(State {
+            position_in_world: settled.unwrap_or(sample.position_in_world),
+            velocity_in_world_mps: sample.velocity_in_world_mps,
+            position_sigma_m: worst(&sample.position_covariance),
+            velocity_sigma_mps: worst(&sample.velocity_covariance),
+            standing: sample.standing,
+        })
+    };
+    times_s.iter().zip(settled).map(state).collect()
 }
 
 fn view(note: &Note, at: usize) -> View {
