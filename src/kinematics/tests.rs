@@ -512,3 +512,78 @@ fn two_who_pass_each_other_do_not_move_the_same_way() {
     let even = compare_distance(&way(5.0, 0.0), &way(5.0, 0.0), 0.0, 10.0).unwrap();
     assert!(even.probability == 0.5 && even.ambiguous);
 }
+
+/// A walk along y at 1.2 m/s, 25 samples a second, of whose distance the estimator thinks better between 4 and 5 s: x shifts
+/// by 1.5 m, while the velocity says what it said before.
+fn revised_walk(mut into: Trajectory) -> Trajectory {
+    for k in 0..=250 {
+        let time_s = f64::from(k) * 0.04;
+        let shift_m = 1.5 * (time_s - 4.0).clamp(0.0, 1.0);
+        let state = Sample {
+            velocity_in_world_mps: Vector3::y() * 1.2,
+            position_covariance: Matrix3::identity() * 0.5,
+            velocity_covariance: Matrix3::identity() * 0.01,
+            ..sample(time_s, Point3::new(30.0 + shift_m, 1.2 * time_s, 0.9))
+        };
+        into.push(state).unwrap();
+    }
+    into
+}
+
+#[test]
+fn second_thoughts_about_the_distance_are_no_movement() {
+    let (labels, states) = (revised_walk(Trajectory::new()), revised_walk(Trajectory::estimated()));
+    let turn_deg = |walk: &Trajectory| {
+        let direction = movement_direction(walk, 3.0, 5.0, STANDSTILL_GATE_M).unwrap();
+        direction.angle_rad.abs().to_degrees()
+    };
+    let length_m = |walk: &Trajectory| traveled_distance_m(walk, 3.0, 5.0).unwrap().value;
+    assert!(turn_deg(&labels) > 45.0, "{}", turn_deg(&labels));
+    assert!(turn_deg(&states) < 8.0, "{}", turn_deg(&states));
+    assert!(length_m(&labels) > 2.9, "{}", length_m(&labels));
+    assert!((length_m(&states) - 2.4).abs() < 0.05, "{}", length_m(&states));
+    // What is said of the way agrees with what is said of the positions, and both with the estimates on average.
+    let times_s: Vec<f64> = (0..=4).map(|k| 3.0 + 0.5 * f64::from(k)).collect();
+    let points: Vec<Point3<f64>> = states.moved_through(&times_s).into_iter().flatten().collect();
+    let chords_m: f64 = points.windows(2).map(|pair| (pair[1] - pair[0]).norm()).sum();
+    assert!((chords_m - length_m(&states)).abs() < 1e-9);
+    let off: f64 = points
+        .iter()
+        .zip(&times_s)
+        .map(|(point, time_s)| point.x - states.at(*time_s).unwrap().position_in_world.x)
+        .sum();
+    assert!(off.abs() < 1e-9);
+    let at: Vec<Point3<f64>> = labels.moved_through(&times_s).into_iter().flatten().collect();
+    assert_eq!(at[2], labels.at(4.0).unwrap().position_in_world);
+    assert_eq!(labels.moved_through(&[-1.0, 11.0]), [None, None]);
+}
+
+#[test]
+fn a_path_of_states_comes_back_to_the_positions_in_the_end() {
+    let mut states = Trajectory::estimated();
+    for k in 0..=2000 {
+        let time_s = f64::from(k) * 0.04;
+        let state = Sample {
+            // A tenth too slow all the while.
+            velocity_in_world_mps: Vector3::x() * 9.0,
+            position_covariance: Matrix3::identity(),
+            velocity_covariance: Matrix3::identity(),
+            ..sample(time_s, Point3::new(10.0 * time_s, 0.0, 0.8))
+        };
+        states.push(state).unwrap();
+    }
+    let length_m = traveled_distance_m(&states, 60.0, 70.0).unwrap().value;
+    assert!((length_m - 100.0).abs() < 0.1, "{length_m}");
+    // Where the covariances say that there is no error, positions and path are the same.
+    let mut exact = Trajectory::estimated();
+    for k in 0..=20 {
+        let time_s = f64::from(k) * 0.1;
+        let state = Sample {
+            position_covariance: Matrix3::zeros(),
+            velocity_covariance: Matrix3::zeros(),
+            ..sample(time_s, Point3::new(2.0 * time_s, 0.0, 0.0))
+        };
+        exact.push(state).unwrap();
+    }
+    assert!((exact.path_length_m(0.0, 2.0).unwrap() - 4.0).abs() < 1e-9);
+}

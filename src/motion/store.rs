@@ -14,6 +14,7 @@ pub struct StoredTrajectory {
     /// What it is.
     pub class: ClassLabel,
     /// Fixed-lag smoothed: ends a settle lag before the newest frame, or, once the object is gone, when it was last seen.
+    /// Movement in it is that of [`crate::kinematics::Displacement::OfStates`].
     pub settled: Trajectory,
     /// Causal: ends at the newest frame in which the object was followed.
     pub live: Trajectory,
@@ -27,7 +28,7 @@ impl StoredTrajectory {
             track_id,
             class,
             settled: Trajectory::estimated(),
-            live: if std::env::var_os("KLIVE").is_some() {Trajectory::estimated()} else {Trajectory::new()},
+            live: Trajectory::new(),
             reliability: Reliability::Reliable,
         }
     }

@@ -114,20 +114,24 @@ impl Piece {
         let times_s: Vec<f64> = notes.iter().map(|note| note.time_s - self.start_s).collect();
         // What is said of a record's movement must be what its positions show.
         let centers = settled.moved_through(&times_s);
-        let samples = notes.iter().zip(times_s).zip(centers).filter_map(|((note, time_s), center)| {
-            Some(ObjectSample {
-                time_s,
-                center_in_world: center?,
-                world_from_object: UnitQuaternion::identity(),
-                size_m: None,
-                seen: whole(note),
-                labelled_box: Some(LabelledBox {
-                    bbox: note.bbox,
-                    truncation: 0.0,
-                    occlusion: 0,
-                }),
-            })
-        });
+        let samples = notes
+            .iter()
+            .zip(times_s)
+            .zip(centers)
+            .filter_map(|((note, time_s), center)| {
+                Some(ObjectSample {
+                    time_s,
+                    center_in_world: center?,
+                    world_from_object: UnitQuaternion::identity(),
+                    size_m: None,
+                    seen: whole(note),
+                    labelled_box: Some(LabelledBox {
+                        bbox: note.bbox,
+                        truncation: 0.0,
+                        occlusion: 0,
+                    }),
+                })
+            });
         self.recording.objects.push(ObjectTrack {
             id: track_id,
             name: track_id.to_string(),

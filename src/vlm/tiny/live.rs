@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use nalgebra::Point3;
+
 use super::clip::{Clip, ClipObject, MAX_TIMES, State, View};
 use super::findings::Findings;
 use super::model::TinyVlm;
@@ -11,7 +13,6 @@ use super::network::Seen;
 use super::observations::{NOTE_STEP_S, Note, SharedObservations, notes_between, oldest_note};
 use super::verdict::{Said, Verdict, verdict};
 use super::views::{draw_box, with_brightness};
-use crate::kinematics::Trajectory;
 use crate::motion::{SharedTrajectories, StoredTrajectory};
 use crate::stkit::{Answer, AnswerSource, AnswerValue, COLORS, Interval, Task, answer_from_geometry};
 use crate::vlm::live::{Backend, Posed};
