@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use nalgebra::UnitQuaternion;
+use nalgebra::{UnitQuaternion, Vector3};
 
 use super::clip::Clip;
 use super::matching::{MatchedFrame, is_asked_for};
@@ -17,7 +17,6 @@ use crate::datasets::{
     CameraTrack, DataSource, Domain, LabelSource, LabelledBox, ObjectKind, ObjectSample, ObjectTrack, Recording,
     TimedPose,
 };
-use crate::kinematics::Trajectory;
 use crate::motion::TrajectoryStore;
 use crate::sim::{ActorClass, Scene};
 use crate::stkit::benchmark::{Scorer, answer_from};
@@ -129,17 +128,7 @@ fn answer(record: &Record, store: &TrajectoryStore, start_s: f64) -> String {
     let end_s = start_s + record.duration_s();
     answer_from(record, |object: &RecordObject| {
         let stored = store.get(track_of(object)?)?;
-        let mut settled = Trajectory::new();
-        settled.set_relative_scale_sigma(stored.settled.relative_scale_sigma());
-        for sample in stored.settled.samples() {
-            if (start_s - MARGIN_S..=end_s + MARGIN_S).contains(&sample.time_s) {
-                let mut sample = *sample;
-                sample.time_s -= start_s;
-                // Samples of a stored trajectory are finite and in order.
-                let _ = settled.push(sample);
-            }
-        }
-        Some(settled)
+        Some(stored.settled.between(start_s - MARGIN_S, end_s + MARGIN_S, -start_s))
     })
 }
 
@@ -169,6 +158,16 @@ fn recording(clip: &Clip, frames: &[MatchedFrame<'_>], followed: bool) -> Record
             }
         }
     }
+    let poses = frames.iter().map(|frame| TimedPose {
+        time_s: frame.truth.time_s - first_s,
+        world_from_body: frame.truth.world_from_camera,
+    });
+    let camera = CameraTrack {
+        name: "camera".to_owned(),
+        camera: Arc::clone(&clip.camera),
+        poses: poses.collect(),
+        pictures: Vec::new(),
+    };
     let mut objects: BTreeMap<String, ObjectTrack> = BTreeMap::new();
     for frame in frames {
         for (index, actor) in frame.truth.actors.iter().enumerate() {
@@ -177,17 +176,26 @@ fn recording(clip: &Clip, frames: &[MatchedFrame<'_>], followed: bool) -> Record
             }
             let pair = frame.pairs.iter().find(|pair| pair.0 == index);
             let following = pair.map(|(_, track)| frame.seen.tracks[*track].0);
-            let sample = |seen: bool| ObjectSample {
+            let cuboid = ObjectSample {
                 time_s: frame.truth.time_s - first_s,
                 center_in_world: actor.center_in_world,
-                world_from_object: UnitQuaternion::identity(),
-                size_m: None,
-                seen: seen && is_asked_for(actor),
+                world_from_object: UnitQuaternion::from_axis_angle(&Vector3::z_axis(), actor.yaw_rad),
+                size_m: Some(actor.size_m),
+                seen: is_asked_for(actor),
+                labelled_box: None,
+            };
+            let truncation = match actor.truncated {
+                true => camera.appearance(&cuboid).map_or(1.0, |whole| whole.truncation),
+                false => 0.0,
+            };
+            let sample = |seen: bool| ObjectSample {
+                seen: seen && cuboid.seen,
                 labelled_box: Some(LabelledBox {
                     bbox: actor.bbox,
-                    truncation: 0.0,
+                    truncation,
                     occlusion: 0,
                 }),
+                ..cuboid
             };
             let mut push = |name: String, seen: bool| {
                 let id = objects.len() as u64;
@@ -209,10 +217,6 @@ fn recording(clip: &Clip, frames: &[MatchedFrame<'_>], followed: bool) -> Record
             }
         }
     }
-    let poses = frames.iter().map(|frame| TimedPose {
-        time_s: frame.truth.time_s - first_s,
-        world_from_body: frame.truth.world_from_camera,
-    });
     Recording {
         name: format!("{} {}", clip.scene.name(), clip.seed),
         source: DataSource::Sim,
@@ -224,12 +228,7 @@ fn recording(clip: &Clip, frames: &[MatchedFrame<'_>], followed: bool) -> Record
         },
         label_times_s: frames.iter().map(|frame| frame.truth.time_s - first_s).collect(),
         ego: Vec::new(),
-        cameras: vec![CameraTrack {
-            name: "camera".to_owned(),
-            camera: Arc::clone(&clip.camera),
-            poses: poses.collect(),
-            pictures: Vec::new(),
-        }],
+        cameras: vec![camera],
         objects: objects.into_values().collect(),
     }
 }

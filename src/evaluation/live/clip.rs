@@ -80,6 +80,9 @@ pub(super) struct TrueActor {
     pub(super) id: u16,
     pub(super) class: ActorClass,
     pub(super) center_in_world: Point3<f64>,
+    /// Length, width and height, metres.
+    pub(super) size_m: Vector3<f64>,
+    pub(super) yaw_rad: f64,
     pub(super) bbox: BoundingBox,
     pub(super) visible: f64,
     pub(super) truncated: bool,
@@ -235,6 +238,8 @@ fn true_frame(snapshot: &Snapshot, rendered: &crate::sim::render::Rendered) -> T
             id: actor.id,
             class: actor.class,
             center_in_world: actor.center_in_world(),
+            size_m: Vector3::new(actor.size.length_m, actor.size.width_m, actor.size.height_m),
+            yaw_rad: actor.yaw_rad,
             bbox: sighting.bbox,
             visible: sighting.visible_fraction(),
             truncated: sighting.truncated,

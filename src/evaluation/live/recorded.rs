@@ -205,6 +205,8 @@ pub(super) fn true_frame(frame: &FrameRecord) -> TrueFrame {
             id: object.id,
             class,
             center_in_world: Point3::from(object.center_in_world_m),
+            size_m: Vector3::from(object.size_m),
+            yaw_rad: object.yaw_rad,
             bbox: BoundingBox::new(x0, y0, x1, y1),
             visible: object.visible_fraction,
             truncated: object.truncated,
