@@ -7,7 +7,7 @@ use nalgebra::{Isometry3, Translation3, UnitQuaternion, Vector3};
 
 use super::gray::GrayPyramid;
 use super::lens::{Excluded, GroundPrior, Lens};
-use super::road::{self, Along, Believed, Parts, RoadPrior, SpeedBelief};
+use super::road::{self, Along, Believed, Parts, RoadPrior, SpeedBelief, Standing};
 use super::tracker::{Input, Last};
 use crate::reconstruction::ground::GroundPlane;
 
@@ -83,6 +83,7 @@ pub(super) struct Moment<'a> {
 /// The road in this picture and the picture that it is compared with.
 struct Comparison {
     along: Along,
+    standing: Standing,
     reference: Arc<GrayPyramid>,
     /// Where the reference was taken, map.
     reference_at: Vector3<f64>,
@@ -244,6 +245,7 @@ impl RoadWatch {
         };
         let along = Along::of(moment.picture, moment.lens, &prior, &ahead, moment.excluded)?;
         Some(Comparison {
+            standing: along.standing(&reference.picture, moment.lens)?,
             aside: along.ahead().cross(&prior.down_in_camera),
             along,
             reference: reference.picture.clone(),
@@ -359,12 +361,13 @@ impl Comparison {
     fn agreement(&self, pitch: f64, speed_mps: f64) -> Option<f64> {
         let shift = speed_mps * self.shift_by_speed;
         self.along
-            .correlation(&self.reference, &self.lens, &self.turn(pitch), shift)
+            .correlation(&self.reference, &self.standing, &self.lens, &self.turn(pitch), shift)
     }
 
     fn parts(&self, pitch: f64, speed_mps: f64) -> Option<Parts> {
         let shift = speed_mps * self.shift_by_speed;
-        self.along.parts(&self.reference, &self.lens, &self.turn(pitch), shift)
+        self.along
+            .parts(&self.reference, &self.standing, &self.lens, &self.turn(pitch), shift)
     }
 
     /// The pitch with which the pictures agree best at a speed.

@@ -29,6 +29,9 @@ pub(super) const PARTS: usize = 6;
 const MIDDLE: f64 = 1.0;
 const NEAR: f64 = 3.5;
 
+/// Share of a part's texture that is taken as moving at least.
+const LEAST_MOVING: f64 = 0.1;
+
 /// Correlation of each part and how many samples it rests on.
 pub(in crate::reconstruction::odometry) type Parts = [(f64, f64); PARTS];
 
@@ -118,21 +121,50 @@ impl Along {
         self.ahead
     }
 
+    /// What `other` shows at the very same pixels: where pictures carry something that stands still in them (dirt, reflections,
+    /// what a codec leaves of faint texture), that agrees with a camera that does not move, however fast it is.
+    pub fn standing(&self, other: &GrayPyramid, lens: &Lens) -> Option<Standing> {
+        let (level, scale) = floor(other)?;
+        let ahead = self.ahead.cast::<f32>();
+        let stretches = self.stretches.iter().map(|stretch| {
+            sample(level, lens, scale, &stretch.middle, &(ahead * stretch.step))
+                .map_or([0.0; SAMPLES], |(values, _)| values)
+        });
+        Some(Standing(stretches.collect()))
+    }
+
     /// How well `other` agrees when the camera, turned by `turn` (other from here), has moved ahead by `shift` since, part
     /// by part; `None` where they hardly show the same road.
-    pub fn parts(&self, other: &GrayPyramid, lens: &Lens, turn: &UnitQuaternion<f64>, shift: f64) -> Option<Parts> {
-        let (sums, count) = self.sums(other, lens, turn, shift)?;
+    pub fn parts(
+        &self,
+        other: &GrayPyramid,
+        standing: &Standing,
+        lens: &Lens,
+        turn: &UnitQuaternion<f64>,
+        shift: f64,
+    ) -> Option<Parts> {
+        let (sums, count) = self.sums(other, standing, lens, turn, shift)?;
         (count >= MIN_STRETCHES).then(|| sums.map(|sums| sums.correlation()))
     }
 
     /// The same of all parts together.
-    pub fn correlation(&self, other: &GrayPyramid, lens: &Lens, turn: &UnitQuaternion<f64>, shift: f64) -> Option<f64> {
-        let (sums, count) = self.sums(other, lens, turn, shift)?;
+    pub fn correlation(
+        &self,
+        other: &GrayPyramid,
+        standing: &Standing,
+        lens: &Lens,
+        turn: &UnitQuaternion<f64>,
+        shift: f64,
+    ) -> Option<f64> {
+        let (sums, count) = self.sums(other, standing, lens, turn, shift)?;
         let whole = sums.iter().fold(Sums::default(), |whole, sums| Sums {
             product: whole.product + sums.product,
             own: whole.own + sums.own,
             theirs: whole.theirs + sums.theirs,
             squares: whole.squares + sums.squares,
+            standing: whole.standing + sums.standing,
+            own_standing: whole.own_standing + sums.own_standing,
+            their_standing: whole.their_standing + sums.their_standing,
         });
         (count >= MIN_STRETCHES).then(|| whole.correlation().0)
     }
@@ -140,6 +172,7 @@ impl Along {
     fn sums(
         &self,
         other: &GrayPyramid,
+        standing: &Standing,
         lens: &Lens,
         turn: &UnitQuaternion<f64>,
         shift: f64,
@@ -150,7 +183,7 @@ impl Along {
         let moved = way * shift as f32;
         let mut parts = [Sums::default(); PARTS];
         let mut count = 0;
-        for stretch in &self.stretches {
+        for (stretch, still) in self.stretches.iter().zip(&standing.0) {
             let middle = rotation * stretch.middle + moved;
             let Some((values, b)) = sample(level, lens, scale, &middle, &(way * stretch.step)) else {
                 continue;
@@ -166,6 +199,15 @@ impl Along {
             sums.theirs += f64::from(weight * b);
             sums.own += f64::from(weight * stretch.energy);
             sums.squares += f64::from(weight * stretch.energy).powi(2);
+            let (mut own, mut theirs, mut square) = (0.0, 0.0, 0.0);
+            for ((here, there), still) in stretch.values.iter().zip(&values).zip(still) {
+                own += here * still;
+                theirs += there * still;
+                square += still * still;
+            }
+            sums.own_standing += f64::from(weight * own);
+            sums.their_standing += f64::from(weight * theirs);
+            sums.standing += f64::from(weight * square);
             count += 1;
         }
         Some((parts, count))
@@ -179,7 +221,14 @@ struct Sums {
     own: f64,
     theirs: f64,
     squares: f64,
+    /// What stands still in the pictures: by itself, by this picture, and by the other.
+    standing: f64,
+    own_standing: f64,
+    their_standing: f64,
 }
+
+/// The other picture at the pixels of this one's stretches.
+pub(in crate::reconstruction::odometry) struct Standing(Vec<[f32; SAMPLES]>);
 
 impl Sums {
     /// Correlation and how many samples it rests on.
@@ -188,7 +237,15 @@ impl Sums {
             return (0.0, 0.0);
         }
         let samples = (SAMPLES - 1) as f64 * self.own * self.own / self.squares;
-        (self.product / (self.own * self.theirs).sqrt(), samples)
+        if self.standing <= 0.0 {
+            return (self.product / (self.own * self.theirs).sqrt(), samples);
+        }
+        // The partial correlation, given what stands still.
+        let (own, theirs) = (self.own_standing / self.standing, self.their_standing / self.standing);
+        let product = self.product - own * self.their_standing;
+        let left = |whole: f64, part: f64| (whole - part).max(LEAST_MOVING * whole);
+        let squares = left(self.own, own * self.own_standing) * left(self.theirs, theirs * self.their_standing);
+        (product / squares.sqrt(), samples)
     }
 }
 
