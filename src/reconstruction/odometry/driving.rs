@@ -268,9 +268,10 @@ impl RoadWatch {
         let least = if self.decided { MIN_CHANCE.1 } else { MIN_CHANCE.0 };
         let certain = believed.chance >= least
             && self.pictures > 2
-            && believed.sigma_mps <= (MAX_RELATIVE_SIGMA * believed.speed_mps).max(0.3);
+            && believed.sigma_mps <= (MAX_RELATIVE_SIGMA * believed.speed_mps).max(0.3)
+            && !self.poor;
         self.decided |= certain;
-        certain && !self.poor && (believed.speed_mps > SLOW_MPS || rough_mps > 2.0 * SLOW_MPS)
+        certain && (believed.speed_mps > SLOW_MPS || rough_mps > 2.0 * SLOW_MPS)
     }
 
     /// The plane of the road, by the latest of the pictures kept that was taken from far enough away. `followed`: the pose

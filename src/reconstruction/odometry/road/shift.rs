@@ -6,6 +6,8 @@
 //! any one place still correlates over thousands of samples. How the correlation scatters over the shifts that are wrong
 //! tells how far the right one has to stand out.
 
+use std::ops::Range;
+
 use nalgebra::{Point2, UnitQuaternion, Vector3};
 
 use super::{ASIDE, DEPTHS, RoadPrior};
@@ -30,7 +32,9 @@ const MIDDLE: f64 = 1.0;
 const NEAR: f64 = 3.5;
 
 /// Share of a part's texture that is taken as moving at least.
-const LEAST_MOVING: f64 = 0.1;
+const LEAST_MOVING: f64 = 0.3;
+/// Correlation of the same pixels of two pictures that something which stands still in them has.
+const STANDING: Range<f64> = 0.15..0.65;
 
 /// Correlation of each part and how many samples it rests on.
 pub(in crate::reconstruction::odometry) type Parts = [(f64, f64); PARTS];
@@ -126,11 +130,27 @@ impl Along {
     pub fn standing(&self, other: &GrayPyramid, lens: &Lens) -> Option<Standing> {
         let (level, scale) = floor(other)?;
         let ahead = self.ahead.cast::<f32>();
-        let stretches = self.stretches.iter().map(|stretch| {
-            sample(level, lens, scale, &stretch.middle, &(ahead * stretch.step))
-                .map_or([0.0; SAMPLES], |(values, _)| values)
-        });
-        Some(Standing(stretches.collect()))
+        let mut sums = Sums::default();
+        let mut still = Vec::with_capacity(self.stretches.len());
+        for stretch in &self.stretches {
+            let seen = sample(level, lens, scale, &stretch.middle, &(ahead * stretch.step));
+            let (values, theirs) = seen.unwrap_or(([0.0; SAMPLES], 0.0));
+            if theirs > 0.0 {
+                let product: f32 = values
+                    .iter()
+                    .zip(&stretch.values)
+                    .map(|(value, here)| value * here)
+                    .sum();
+                sums.add(product, stretch.energy, theirs, self.weight(stretch.energy, theirs));
+            }
+            still.push(values);
+        }
+        // Where most of the picture stands still it is the camera that does; where hardly anything does, nothing is to be
+        // taken out.
+        if !STANDING.contains(&sums.correlation().0) {
+            still.fill([0.0; SAMPLES]);
+        }
+        Some(Standing(still))
     }
 
     /// How well `other` agrees when the camera, turned by `turn` (other from here), has moved ahead by `shift` since, part
@@ -169,6 +189,11 @@ impl Along {
         (count >= MIN_STRETCHES).then(|| whole.correlation().0)
     }
 
+    /// One strong stretch does not speak for the road.
+    fn weight(&self, own: f32, theirs: f32) -> f32 {
+        (STRONG * self.faint / own.max(theirs).max(1e-6)).min(1.0)
+    }
+
     fn sums(
         &self,
         other: &GrayPyramid,
@@ -193,12 +218,9 @@ impl Along {
                 .zip(&stretch.values)
                 .map(|(value, here)| value * here)
                 .sum();
-            let weight = (STRONG * self.faint / stretch.energy.max(b).max(1e-6)).min(1.0);
+            let weight = self.weight(stretch.energy, b);
             let sums = &mut parts[stretch.part];
-            sums.product += f64::from(weight * a);
-            sums.theirs += f64::from(weight * b);
-            sums.own += f64::from(weight * stretch.energy);
-            sums.squares += f64::from(weight * stretch.energy).powi(2);
+            sums.add(a, stretch.energy, b, weight);
             let (mut own, mut theirs, mut square) = (0.0, 0.0, 0.0);
             for ((here, there), still) in stretch.values.iter().zip(&values).zip(still) {
                 own += here * still;
@@ -231,6 +253,13 @@ struct Sums {
 pub(in crate::reconstruction::odometry) struct Standing(Vec<[f32; SAMPLES]>);
 
 impl Sums {
+    fn add(&mut self, product: f32, own: f32, theirs: f32, weight: f32) {
+        self.product += f64::from(weight * product);
+        self.theirs += f64::from(weight * theirs);
+        self.own += f64::from(weight * own);
+        self.squares += f64::from(weight * own).powi(2);
+    }
+
     /// Correlation and how many samples it rests on.
     fn correlation(&self) -> (f64, f64) {
         if self.own <= 0.0 || self.theirs <= 0.0 {
