@@ -50,8 +50,15 @@ pub struct TrackerSettings {
     pub min_appearance: f32,
     /// A detection that overlaps a track seen in this frame by more than this starts no track of its own.
     pub duplicate_overlap: f32,
+    /// Share of a new track's existence probability that is taken away where it overlaps a track seen in this frame
+    /// wholly; in proportion where it overlaps a part (intersection over union). Two detections of one object are commoner
+    /// than two objects that appear in one place.
+    pub birth_doubt: f32,
     /// Standard deviation of a detected edge, as a share of the object's size.
     pub measurement_sigma: f64,
+    /// Growth of that deviation where another track, seen a moment ago and nearer to the camera (its lower edge is lower),
+    /// is predicted to cover the object's whole box; in proportion where it covers a part.
+    pub occlusion_noise: f64,
     /// Acceleration noise of the centre: size · s⁻² · √s.
     pub acceleration_sigma: f64,
     /// Acceleration noise of width and height: size · s⁻² · √s.
@@ -101,7 +108,9 @@ impl Default for TrackerSettings {
             appearance_weight: 0.5,
             min_appearance: 0.4,
             duplicate_overlap: 0.7,
+            birth_doubt: 0.0,
             measurement_sigma: 0.06,
+            occlusion_noise: 0.0,
             acceleration_sigma: 1.0,
             growth_sigma: 0.3,
             initial_speed_sigma: 1.0,
@@ -143,6 +152,7 @@ impl TrackerSettings {
             ("min_overlap_low", self.min_overlap_low),
             ("min_overlap_second", self.min_overlap_second),
             ("duplicate_overlap", self.duplicate_overlap),
+            ("birth_doubt", self.birth_doubt),
             ("smoothing", self.smoothing),
         ];
         for (name, value) in shares {
@@ -181,6 +191,7 @@ impl TrackerSettings {
             ("momentum_s", self.momentum_s),
             ("height_weight", self.height_weight),
             ("unseen_penalty", self.unseen_penalty),
+            ("occlusion_noise", self.occlusion_noise as f32),
             ("appearance_weight", self.appearance_weight),
         ];
         for (name, value) in not_negative {

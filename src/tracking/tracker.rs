@@ -8,7 +8,7 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use crate::detection::{ClassLabel, Detection};
+use crate::detection::{BoundingBox, ClassLabel, Detection};
 use crate::frame::FrameTime;
 
 use super::assignment::{Assignment, Pair};
@@ -40,6 +40,8 @@ pub struct Tracker {
     assignment: Assignment,
     pairs: Vec<Pair>,
     matched: Vec<(usize, usize)>,
+    /// Predicted boxes that may hide others, by the left edge.
+    fronts: Vec<BoundingBox>,
 }
 
 impl Tracker {
@@ -66,6 +68,7 @@ impl Tracker {
             assignment: Assignment::default(),
             pairs: Vec::new(),
             matched: Vec::new(),
+            fronts: Vec::new(),
         }
     }
 
@@ -107,6 +110,7 @@ impl Tracker {
         let mut embeddings = Vec::new();
         let candidates = self.accept(&input, &mut embeddings);
         self.advance(dt, now_ns, &input);
+        self.find_covered();
         let seen = self.associate(&candidates, now_ns);
         self.miss_unseen(dt, now_ns, &seen.tracks);
         self.start_new(&candidates, &seen.candidates, now_ns);
@@ -217,6 +221,34 @@ impl Tracker {
         self.tracklets.iter_mut().for_each(|track| track.filter.predict(&step));
     }
 
+    /// Notes how much of each predicted box is behind a track that was seen in the last frame and is nearer. On the ground,
+    /// what is nearer has the lower lower edge.
+    fn find_covered(&mut self) {
+        if self.settings.occlusion_noise <= 0.0 {
+            return;
+        }
+        self.fronts.clear();
+        let seen = |track: &&Tracklet| track.confirmed() && track.seen_last_frame();
+        let boxes = self
+            .tracklets
+            .iter()
+            .filter(seen)
+            .map(|track| track.filter.bounding_box());
+        self.fronts.extend(boxes);
+        self.fronts.sort_unstable_by(|a, b| a.x0.total_cmp(&b.x0));
+        let widest = self.fronts.iter().map(|bbox| bbox.width()).fold(0.0, f32::max);
+        for track in &mut self.tracklets {
+            let bbox = track.filter.bounding_box();
+            let start = self.fronts.partition_point(|front| front.x0 < bbox.x0 - widest);
+            let near = self.fronts[start..].iter().take_while(|front| front.x0 < bbox.x1);
+            // A track is not nearer than itself.
+            let shared = near
+                .filter(|front| front.y1 > bbox.y1)
+                .map(|front| bbox.intersection(front));
+            track.covered = shared.fold(0.0, f32::max) / bbox.area().max(1.0);
+        }
+    }
+
     /// Matches tracks with detections and takes the matched detections in.
     fn associate(&mut self, candidates: &[Candidate], now_ns: u64) -> Seen {
         let settings = self.settings.clone();
@@ -311,13 +343,14 @@ impl Tracker {
                 continue;
             }
             let bbox = &candidate.detection.bbox;
-            let duplicate = self.tracklets[..known].iter().any(|track| {
-                track.seen_last_frame()
-                    && track.group == candidate.group
-                    && track.seen_box.iou(bbox) > settings.duplicate_overlap
-            });
-            if !duplicate {
-                self.tracklets.push(Tracklet::new(candidate, now_ns, settings));
+            let rivals = self.tracklets[..known]
+                .iter()
+                .filter(|track| track.seen_last_frame() && track.group == candidate.group);
+            let overlap = rivals.map(|track| track.seen_box.iou(bbox)).fold(0.0, f32::max);
+            if overlap <= settings.duplicate_overlap {
+                let mut track = Tracklet::new(candidate, now_ns, settings);
+                track.existence *= 1.0 - settings.birth_doubt * overlap;
+                self.tracklets.push(track);
             }
         }
         if self.tracklets.len() > settings.max_tracks {

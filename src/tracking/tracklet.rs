@@ -47,6 +47,8 @@ pub(super) struct Tracklet {
     pub(super) first_seen_ns: u64,
     pub(super) last_seen_ns: u64,
     missed: u32,
+    /// Share of its predicted box that a nearer track covers, 0 to 1.
+    pub(super) covered: f32,
     anchors: [Anchor; 2],
     pub(super) existence: f32,
     pub(super) confidence: f32,
@@ -75,6 +77,7 @@ impl Tracklet {
             first_seen_ns: now_ns,
             last_seen_ns: now_ns,
             missed: 0,
+            covered: 0.0,
             anchors: [anchor; 2],
             existence: settings.evidence * detection.confidence.clamp(0.0, 1.0),
             confidence: detection.confidence,
@@ -136,8 +139,10 @@ impl Tracklet {
     pub(super) fn observe(&mut self, candidate: &Candidate, now_ns: u64, settings: &TrackerSettings) {
         let detection = candidate.detection;
         let confidence = detection.confidence.clamp(0.0, 1.0);
-        // An unsure detection is usually half hidden, so its edges are less certain.
-        let sigma = settings.measurement_sigma * f64::from(1.5 - 0.5 * confidence);
+        // An unsure detection is usually half hidden, so its edges are less certain; those of a hidden object follow what
+        // hides it, and would leave the filter with a wrong velocity just when it has to go on alone.
+        let hidden = 1.0 + settings.occlusion_noise * f64::from(self.covered);
+        let sigma = settings.measurement_sigma * f64::from(1.5 - 0.5 * confidence) * hidden;
         if self.missed > 0 {
             self.walk_the_gap(&detection.bbox, sigma, now_ns, settings);
         }
