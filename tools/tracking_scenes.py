@@ -2,6 +2,7 @@
 """Makes detections with known truth to tune and test the tracker on, as MOT Challenge folders.
 
     tracking_scenes.py OUT [--seed N] [--kitti LABEL_DIR [--only SEQUENCE,...]] [--raw]
+    tracking_scenes.py OUT [--seed N] --recorded DIR [--poor] [--raw]
 
 OUT/<sequence>/{gt.txt, det.txt, seqinfo.ini}, for `kinestream eval track --dir OUT`. Two kinds of truth:
 
@@ -13,6 +14,11 @@ Both are seen through the same made-up detector: what is hidden is found less of
 the box, of confidence and of finding last for a while, as a real detector's do; close boxes suppress each other
 (non-maximum suppression), two people who overlap may be taken for one; there is clutter that flickers and clutter that
 stays, all of it as sure as may be. Same seed, same files.
+
+With --recorded the detections are those of a real detector in a folder of sequences (examples/detect_worlds.rs makes one);
+sequences with fewer than 500 true boxes are left out. With --poor these are made worse, as a weak detector and a slow
+camera would: frames are left out, each object is missed for a while now and then, errors of boxes and of confidence last
+for a while, there is clutter that flickers and clutter that stays.
 
 With --raw the detector gives what its own threshold leaves, with scores that are no probabilities, as the detections
 published with MOT15 do: a tracker has to take all of them as sure.
@@ -300,6 +306,65 @@ def kitti(path, keep_every):
         yield frames.get(k, [])
 
 
+def read(path):
+    """Boxes of a MOT Challenge file by frame: (identity, [x, y, w, h], confidence)."""
+    frames = {}
+    for line in path.read_text().split():
+        v = [float(part) for part in line.split(",")[:7]]
+        frames.setdefault(int(v[0]), []).append((int(v[1]), v[2:6], v[6]))
+    return frames
+
+
+class Recorded:
+    """Detections that were made before, in the place of [`Detector`]; `poor` makes them worse."""
+
+    def __init__(self, rng, frames, keep_every, dt, like, poor):
+        self.rng, self.frames, self.step, self.dt, self.poor = rng, frames, keep_every, dt, poor
+        self.number = 1 - keep_every
+        right, bottom = (max(box[k] + box[k + 2] for box in like) for k in (0, 1))
+        self.clutter = Detector(rng, dt, right, bottom, rng.uniform(0.0, 0.9))
+        self.missing = rng.uniform(-1.6, -0.7)
+        self.blur = rng.uniform(0.02, 0.07)
+        self.objects = {}
+
+    def see(self, truth):
+        self.number += self.step
+        seen = [[*box, confidence] for _, box, confidence in self.frames.get(self.number, [])]
+        if not self.poor:
+            return seen
+        return [box for box in (self.worsen(box, truth) for box in seen) if box] + self.clutter.see_nothing(truth)
+
+    def worsen(self, box, truth):
+        best = max(truth, key=lambda one: iou(one[1], box), default=None)
+        identity = best[0] if best and iou(best[1], box) > 0.4 else None
+        if identity not in self.objects:
+            self.objects[identity] = [Lasting(self.rng, 1, 0.3, self.dt), Lasting(self.rng, 4, 0.4, self.dt)]
+        found, slow = self.objects[identity]
+        if found.step()[0] < self.missing:
+            return None
+        x, y, w, h, confidence = box
+        e = self.blur * (slow.step() + 0.3 * self.rng.standard_normal(4))
+        scale = np.sqrt(w * h)
+        x, y = x + w / 2 + e[0] * scale, y + h / 2 + e[1] * scale
+        w, h = w * np.exp(1.4 * e[2]), h * np.exp(e[3])
+        odds = np.log(max(confidence, 1e-3) / max(1 - confidence, 1e-3)) + self.rng.standard_normal()
+        return [x - w / 2, y - h / 2, w, h, 1 / (1 + np.exp(-odds))]
+
+
+def recorded(out, folder, rng, poor, raw):
+    """Writes one recorded sequence again, as a poor detector and a slow camera would have it where `poor`."""
+    truth, found = read(folder / "gt.txt"), read(folder / "det.txt")
+    like = [box for boxes in truth.values() for _, box, _ in boxes]
+    if len(like) < 500:
+        return
+    info = dict(line.split("=") for line in (folder / "seqinfo.ini").read_text().split() if "=" in line)
+    rate, length = float(info["frameRate"]), int(info["seqLength"])
+    keep_every = rng.choice([k for k in (1, 1, 2, 3) if k == 1 or rate / k >= 5]) if poor else 1
+    frames = ([(i, box, 1.0, box) for i, box, _ in truth.get(k, [])] for k in range(1, length + 1, keep_every))
+    detector = Recorded(rng, found, keep_every, keep_every / rate, like, poor)
+    write(out, "seen-" + folder.name + "-poor" * poor, rate / keep_every, frames, detector, raw)
+
+
 def write(out, name, fps, frames, detector, raw):
     name += "-raw" * raw
     folder = out / name
@@ -347,8 +412,14 @@ def main():
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--kitti", type=pathlib.Path, help="folder label/ of KITTI's tracking benchmark")
     arguments.add_argument("--only", default="", help="only these sequences of KITTI, e.g. 0000,0004")
+    arguments.add_argument("--recorded", type=pathlib.Path, help="folder of sequences that a real detector has seen")
+    arguments.add_argument("--poor", action="store_true", help="make what was recorded worse")
     arguments.add_argument("--raw", action="store_true", help="scores that are no probabilities")
     given = arguments.parse_args()
+    if given.recorded:
+        for index, folder in enumerate(sorted(path.parent for path in given.recorded.glob("*/det.txt"))):
+            recorded(given.out, folder, np.random.default_rng([given.seed, index]), given.poor, given.raw)
+        return
     for index, (name, (people, height, focal, depth, pan, fps, seconds, quality)) in enumerate(SCENES.items()):
         rng = np.random.default_rng([given.seed, index])
         crowd = Crowd(rng, people, height, focal, depth, pan, fps, seconds)

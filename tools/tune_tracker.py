@@ -4,8 +4,8 @@
     tune_tracker.py SCORE_TRACKER FOLDER... [--start FILE.toml] [--rounds N] [--only NAME,...] [--margin M] [--most-loss L]
 
 SCORE_TRACKER is the built example score_tracker, FOLDERs come from tracking_scenes.py (several seeds). What is
-maximised is (HOTA + IDF1) / 2, averaged over sequences, the four kinds (crowds and KITTI, with and without --raw) weighing
-the same. A value is changed only where the mean gains at least --margin and no kind loses more than --most-loss, so that
+maximised is (HOTA + IDF1) / 2, averaged over sequences, the kinds (crowds, KITTI, people and vehicles that a real
+detector saw, these also --poor, all with and without --raw) weighing the same. A value is changed only where the mean gains at least --margin and no kind loses more than --most-loss, so that
 what suits one kind is not paid for by another. Prints each improvement. With --rounds 0 it only scores.
 """
 
@@ -36,13 +36,15 @@ STEPS = {
     "height_weight": [0.0, 0.1, 0.2, 0.4, 0.8, 1.2],
     "unseen_penalty": [0.0, 0.05, 0.1, 0.2, 0.4],
     "duplicate_overlap": [0.4, 0.5, 0.6, 0.7, 0.8, 1.0],
+    "birth_doubt": [0.0, 0.3, 0.6, 0.8],
+    "occlusion_noise": [0.0, 1.0, 2.0, 3.0, 5.0],
     "measurement_sigma": [0.03, 0.045, 0.06, 0.08, 0.1],
     "acceleration_sigma": [0.3, 0.5, 0.7, 1.0, 1.5, 2.0],
     "growth_sigma": [0.1, 0.2, 0.3, 0.5],
     "initial_speed_sigma": [0.5, 1.0, 1.5, 2.0],
     "velocity_decay_s": [0.5, 1.0, 2.0, 4.0],
     "growth_decay_s": [0.15, 0.3, 0.5, 1.0],
-    "smoothing": [0.0, 0.3, 0.5, 0.7, 1.0],
+    "smoothing": [0.0, 0.15, 0.3, 0.5, 0.7, 1.0],
 }
 
 
@@ -50,6 +52,13 @@ def score_folder(program, folder, file):
     text = subprocess.run([program, folder, file], check=True, capture_output=True, text=True).stdout
     found = re.findall(r"^(\S+) +HOTA ([\d.]+) .*IDF1 ([\d.]+)", text, re.M)
     return [(name, float(hota), float(idf1)) for name, hota, idf1 in found if name != "combined"]
+
+
+def kind_of(sequence):
+    kind = "kitti" if sequence.startswith("kitti") else "crowd"
+    if sequence.startswith("seen"):
+        kind = ("vehicles" if "vehicles" in sequence else "people") + "-poor" * ("-poor" in sequence)
+    return kind + "-raw" * sequence.endswith("-raw")
 
 
 def score(program, folders, settings):
@@ -61,8 +70,7 @@ def score(program, folders, settings):
             scored = list(pool.map(lambda folder: score_folder(program, folder, file.name), folders))
     kinds = {}
     for name, hota, idf1 in (row for rows in scored for row in rows):
-        kind = ("kitti" if name.startswith("kitti") else "crowd") + "-raw" * name.endswith("-raw")
-        kinds.setdefault(kind, []).append((hota, idf1))
+        kinds.setdefault(kind_of(name), []).append((hota, idf1))
     means = {kind: tuple(round(sum(v) / len(v), 4) for v in zip(*values)) for kind, values in sorted(kinds.items())}
     return sum(sum(mean) / 2 for mean in means.values()) / len(means), means
 
