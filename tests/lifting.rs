@@ -45,6 +45,15 @@ fn view_of(camera: Option<Camera>, depth: Option<DepthMap>) -> View {
 
 /// The box of a body of the class's size that stands on the ground, and its centre; `None` when it is not wholly in the picture.
 fn appearance(view: &View, class: &str, x: f64, y: f64, yaw: f64) -> Option<(BoundingBox, Point3<f64>)> {
+    let (bbox, center) = whole_appearance(view, class, x, y, yaw)?;
+    let margin = 10.0;
+    let inside =
+        bbox.x0 > margin && bbox.y0 > margin && bbox.x1 < WIDTH as f32 - margin && bbox.y1 < HEIGHT as f32 - margin;
+    (inside && bbox.height() > 12.0).then_some((bbox, center))
+}
+
+/// The same, which may go on outside the picture.
+fn whole_appearance(view: &View, class: &str, x: f64, y: f64, yaw: f64) -> Option<(BoundingBox, Point3<f64>)> {
     let priors = ClassPriors::default();
     let prior = priors.get(ClassLabel::new(class)).unwrap();
     let center = Point3::new(x, y, 0.5 * prior.height_m);
@@ -65,9 +74,7 @@ fn appearance(view: &View, class: &str, x: f64, y: f64, yaw: f64) -> Option<(Bou
         (x0, y0) = (x0.min(pixel.x), y0.min(pixel.y));
         (x1, y1) = (x1.max(pixel.x), y1.max(pixel.y));
     }
-    let margin = 10.0;
-    let inside = x0 > margin && y0 > margin && x1 < f64::from(WIDTH) - margin && y1 < f64::from(HEIGHT) - margin;
-    (inside && y1 - y0 > 12.0).then(|| (BoundingBox::new(x0 as f32, y0 as f32, x1 as f32, y1 as f32), center))
+    Some((BoundingBox::new(x0 as f32, y0 as f32, x1 as f32, y1 as f32), center))
 }
 
 fn lift(view: &View, class: &str, bbox: &BoundingBox) -> Lifted {
@@ -115,6 +122,62 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_the_pictures_edge_cuts_is_completed_within_its_covariance(
+        (height, pitch_deg) in prop_oneof![Just((3.0, 8.0)), Just((6.0, 20.0)), Just((12.0, 45.0))],
+        class in prop_oneof![Just("car"), Just("person"), Just("truck")],
+        x in 1.0..40.0f64,
+        y in -30.0..30.0f64,
+        yaw in 0.0..std::f64::consts::TAU,
+    ) {
+        let view = view_of(Some(camera(height, f64::to_radians(pitch_deg))), None);
+        let Some((whole, truth)) = whole_appearance(&view, class, x, y, yaw) else { return Ok(()) };
+        let bbox = whole.clipped(WIDTH as f32, HEIGHT as f32);
+        let shown = bbox.area() / whole.area();
+        if !bbox.is_valid() || bbox.height() < 20.0 || !(0.4..0.95).contains(&shown) {
+            return Ok(());
+        }
+        let lifted = lift(&view, class, &bbox);
+        // Where the edges tell too little nothing is said.
+        if lifted.observation.is_none_or(|observation| observation.position().is_none()) {
+            return Ok(());
+        }
+        let (sigmas, relative) = miss(&lifted, &truth);
+        prop_assert!(sigmas < 4.0, "{sigmas} sigma, {relative} of the distance, {shown} shown: {lifted:?}");
+        prop_assert_eq!(lifted.reliability.reason(), Some(UnreliableReason::Truncated));
+    }
+}
+
+#[test]
+fn half_a_car_at_the_edge_is_placed_where_the_whole_car_is() {
+    let view = view_of(Some(camera(6.0, f64::to_radians(20.0))), None);
+    // Lengthways across the picture, its front at the middle of what the picture's left edge leaves.
+    let (whole, truth) = whole_appearance(&view, "car", 15.0, 10.8, std::f64::consts::FRAC_PI_2).unwrap();
+    let bbox = whole.clipped(WIDTH as f32, HEIGHT as f32);
+    let shown = bbox.area() / whole.area();
+    assert!((0.3..0.7).contains(&shown), "{shown} of it is shown");
+    let across_m = |bearing: &Vector3<f64>| {
+        let range_m = (truth - view.world_from_camera.translation.vector).coords.norm();
+        let line = (truth - view.world_from_camera.translation.vector).coords / range_m;
+        (bearing - line * bearing.dot(&line)).norm() * range_m
+    };
+    let (x, y) = bbox.center();
+    let middle = view
+        .camera
+        .intrinsics
+        .unproject(&nalgebra::Point2::new(f64::from(x), f64::from(y)))
+        .unwrap();
+    let naive_m = across_m(&(view.world_from_camera.rotation * middle.into_inner()));
+    let whole_m = across_m(&lift(&view, "car", &bbox).observation.unwrap().bearing_in_world);
+    assert!(
+        naive_m > 0.8 && whole_m < 0.5 * naive_m,
+        "{whole_m} m off, the middle of what is seen {naive_m} m"
+    );
+}
+
 #[test]
 fn the_height_of_the_box_is_not_the_height_of_the_object_from_above() {
     let view = view_of(Some(camera(12.0, 1.0)), None);
@@ -129,7 +192,14 @@ fn the_height_of_the_box_is_not_the_height_of_the_object_from_above() {
 fn a_cut_edge_is_not_measured_by() {
     let view = view_of(Some(camera(1.6, 0.0)), None);
     let bottom = lift(&view, "person", &BoundingBox::new(600.0, 200.0, 700.0, HEIGHT as f32));
-    assert_eq!(bottom.reliability.reason(), Some(UnreliableReason::NoMetricCue));
+    // A head at the camera's own height and the width of arms: next to nothing.
+    let weak = |cue: &kinestream::reconstruction::RangeCue| cue.sigma() > 0.2;
+    assert!(!bottom.reliability.is_reliable());
+    assert!(
+        bottom
+            .observation
+            .is_none_or(|seen| seen.cues.iter().flatten().all(weak))
+    );
     let top = lift(&view, "person", &BoundingBox::new(600.0, 0.0, 800.0, 700.0));
     let cues = top.observation.unwrap().cues;
     assert!(cues[CueKind::Size.index()].is_none() && cues[CueKind::Ground.index()].is_some());

@@ -296,7 +296,12 @@ impl Eye<'_> {
 
     /// Upper left and lower right corner of the box in which a cuboid appears. `center` is in the camera frame; `yaw` is
     /// against the line of sight over the ground.
-    fn appearance(&self, center: &Point3<f64>, prior: &ClassPrior, yaw: f64) -> Option<(Point2<f64>, Point2<f64>)> {
+    pub(super) fn appearance(
+        &self,
+        center: &Point3<f64>,
+        prior: &ClassPrior,
+        yaw: f64,
+    ) -> Option<(Point2<f64>, Point2<f64>)> {
         let to_world = &self.world_from_camera.rotation;
         let sight = to_world * center.coords;
         let azimuth = sight.y.atan2(sight.x);

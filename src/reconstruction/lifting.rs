@@ -8,12 +8,13 @@
 //! - **depth**: the visible surface in the depth map, and half the object's extent behind it.
 //!
 //! What the picture's edge cuts off is not used: no size from a box cut above or below, no ground contact from one cut
-//! below.
+//! below. Where the ground is known, the edges that are left tell where the whole object stands ([`super::completion`]).
 
 use std::sync::Arc;
 
 use nalgebra::{Point2, Point3, Unit, Vector3};
 
+use super::completion::{Completion, CutBox};
 use super::cuboid::{BoxFacts, BoxNoise, CuboidFit, CutEdges, Eye, Ground, Heading};
 use super::observation::{CueKind, Observation, RangeCue};
 use super::priors::{ClassPrior, ClassPriors};
@@ -139,6 +140,24 @@ impl Lifter {
             eye.fit(bbox, prior, &facts)
         });
 
+        let completion = prior
+            .filter(|prior| cut.any() && prior.on_ground)
+            .zip(view.ground_z_in_world_m)
+            .and_then(|(prior, ground_z_m)| {
+                let cut_box = CutBox {
+                    bbox,
+                    cut,
+                    prior,
+                    heading: *heading,
+                    ground_z_m,
+                    edge_px: [
+                        noise.across * f64::from(bbox.width()),
+                        noise.down * f64::from(bbox.height()),
+                    ],
+                };
+                cut_box.complete(&eye)
+            });
+
         let (x, y) = bbox.center();
         let Ok(center) = intrinsics.unproject(&Point2::new(f64::from(x), f64::from(y))) else {
             return nowhere;
@@ -166,7 +185,12 @@ impl Lifter {
 
         let yaw_sigma_rad = fit.map_or(0.0, |fit| fit.bearing_sigma_rad);
         let mut bearing_sigma_rad = (noise.center_px / intrinsics.fx.min(intrinsics.fy)).hypot(yaw_sigma_rad);
-        if cut.any() {
+        if let Some(whole) = completion {
+            bearing = whole.bearing_in_camera;
+            bearing_sigma_rad = whole.bearing_sigma_rad;
+            cues = [None; 3];
+            cues[CueKind::Ground.index()] = completed_cue(&whole, &eye, view);
+        } else if cut.any() {
             // The centre of what is seen is not the object's: it may lie as far outside as the object is large.
             bearing_sigma_rad += 0.25 * f64::from(bbox.width().max(bbox.height())) / intrinsics.fx.min(intrinsics.fy);
         }
@@ -292,6 +316,23 @@ fn ground_cue(
     };
     let toward = Unit::try_new(eye.world_from_camera.rotation.inverse() * toward, 1e-9)?;
     (cue.sigma() < MAX_GROUND_SIGMA).then_some((cue, toward))
+}
+
+/// The distance of a cut object by its own edges and the ground.
+fn completed_cue(whole: &Completion, eye: &Eye<'_>, view: &View) -> Option<RangeCue> {
+    let height_m = eye.world_from_camera.translation.z - view.ground_z_in_world_m?;
+    let level_m = (whole.range_m.powi(2) - height_m.powi(2)).max(0.0).sqrt();
+    let lever = Ground::lever(height_m, level_m, whole.range_m);
+    let tilt = lever * view.camera.mounting_source.tilt_sigma_rad();
+    let cue = RangeCue {
+        range_m: whole.range_m,
+        noise: whole.noise,
+        bias: whole
+            .bias
+            .hypot(tilt)
+            .hypot(view.camera.mounting_source.relative_height_sigma()),
+    };
+    (cue.sigma() < MAX_GROUND_SIGMA).then_some(cue)
 }
 
 fn depth_cue(

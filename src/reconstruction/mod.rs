@@ -1,5 +1,6 @@
 //! From pixels to metres: the camera's pose and scale, and the lifting of tracked boxes into the world.
 
+mod completion;
 mod cuboid;
 pub mod evaluation;
 mod external;
