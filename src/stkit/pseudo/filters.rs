@@ -40,7 +40,7 @@ impl Default for Limits {
             most_disagreeing: 0.2,
             most_speed_sigmas: 5.0,
             most_jump_mps: 5.0,
-            most_half_width: 0.2,
+            most_half_width: 0.3,
             least_probability: 0.8,
         }
     }
