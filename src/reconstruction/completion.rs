@@ -86,7 +86,7 @@ impl CutBox<'_> {
         let least = places.iter().map(|place| place.unlikely).fold(f64::INFINITY, f64::min);
         let weight = |place: &Place| (-0.5 * (place.unlikely - least)).exp();
         let weights: f64 = places.iter().map(weight).sum();
-        if !(weights > 0.0) {
+        if weights.is_nan() || weights <= 0.0 {
             return None;
         }
         let level = places
