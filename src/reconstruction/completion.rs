@@ -16,14 +16,10 @@ const YAWS: usize = 8;
 /// Steps of the search, and the one after which it has come to rest, relative to the distance.
 const ITERATIONS: usize = 8;
 const SETTLED: f64 = 0.005;
-/// Least standard deviation of a heading, radians.
-const LEAST_HEADING_RAD: f64 = 0.15;
 /// Standard deviation of length and width, relative, of what is longer than wide, and of what is not: arms and legs reach
 /// out.
 const EXTENT_SIGMA: f64 = 0.12;
 const LIMBED_EXTENT_SIGMA: f64 = 0.3;
-/// What is longer than wide by this much has a direction in which it lies.
-const LONG: f64 = 1.2;
 /// How far from the middle of what is seen the object may be, relative to the distance, before its edges are looked at.
 const START_SIGMA: f64 = 0.5;
 /// Step of the derivatives, relative to the distance.
@@ -71,14 +67,13 @@ impl CutBox<'_> {
         let start = self.start(eye)?;
         let origin = eye.world_from_camera.translation.vector;
         let sight = (start - origin.xy()).try_normalize(1e-6)?;
-        let heading = self.heading.filter(|_| self.is_long());
+        let heading = self.heading.filter(|_| self.prior.is_long());
         let first = heading.map_or(sight.y.atan2(sight.x), |heading| heading.yaw_rad);
         let places = (0..YAWS).filter_map(|index| {
             let aside = std::f64::consts::PI * index as f64 / YAWS as f64;
             let mut place = self.place(eye, start, first + aside)?;
             if let Some(heading) = heading {
-                let turned = aside.min(std::f64::consts::PI - aside);
-                place.unlikely += (turned / heading.sigma_rad.max(LEAST_HEADING_RAD)).powi(2);
+                place.unlikely += heading.unlikely(aside);
             }
             Some(place)
         });
@@ -119,10 +114,6 @@ impl CutBox<'_> {
             noise,
             bias: (total * total - noise * noise).max(0.0).sqrt(),
         })
-    }
-
-    fn is_long(&self) -> bool {
-        self.prior.length_m > LONG * self.prior.width_m
     }
 
     fn center(&self, level: Vector2<f64>) -> Point3<f64> {
@@ -198,13 +189,12 @@ impl CutBox<'_> {
     /// differ in size.
     fn edges_px(&self, eye: &Eye<'_>, range_m: f64) -> [f64; 4] {
         let per_m = eye.intrinsics.fx / range_m.max(1.0);
-        let mean_m = 0.25 * (self.prior.length_m + self.prior.width_m);
-        let extent_m = mean_m
-            * if self.is_long() {
-                EXTENT_SIGMA
-            } else {
-                LIMBED_EXTENT_SIGMA
-            };
+        let extent_sigma = if self.prior.is_long() {
+            EXTENT_SIGMA
+        } else {
+            LIMBED_EXTENT_SIGMA
+        };
+        let extent_m = self.prior.mean_half_extent_m() * extent_sigma;
         let across = self.edge_px[0].hypot(extent_m * per_m);
         let top = self.edge_px[1].hypot(self.prior.height_sigma_m * per_m);
         let bottom = self.edge_px[1].hypot(0.5 * extent_m * per_m);

@@ -16,8 +16,6 @@ use crate::detection::BoundingBox;
 const YAWS: usize = 8;
 /// Yaws tried for what is about as long as wide, over a quarter turn.
 const YAWS_SQUARE: usize = 2;
-/// Length over width from which yaw matters.
-const LONG: f64 = 1.3;
 /// Least standard deviation of the centre across the line of sight, relative to half of the extent along it: yaws lie
 /// between those tried.
 const BEARING_SHARE: f64 = 0.15;
@@ -135,6 +133,14 @@ pub struct Heading {
     pub sigma_rad: f64,
 }
 
+impl Heading {
+    /// How unlikely it is that an object lies `aside_rad` from it, 0 to π: the square of how many standard deviations.
+    pub(super) fn unlikely(&self, aside_rad: f64) -> f64 {
+        let turned = aside_rad.min(std::f64::consts::PI - aside_rad);
+        (turned / self.sigma_rad.max(LEAST_HEADING_RAD)).powi(2)
+    }
+}
+
 /// What one box is, beside where its edges are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BoxFacts {
@@ -162,7 +168,7 @@ impl Eye<'_> {
             ground,
             heading,
         } = *facts;
-        let long = prior.length_m / prior.width_m > LONG;
+        let long = prior.is_long();
         let (count, turn) = if long {
             (YAWS, std::f64::consts::PI)
         } else {
@@ -185,7 +191,7 @@ impl Eye<'_> {
             let standing = ground.and_then(|ground| self.stand_at(bbox, prior, yaw, &ground));
             let mut unlikely = 0.0;
             if let Some(heading) = heading {
-                unlikely += (aside.min(turn - aside) / heading.sigma_rad.max(LEAST_HEADING_RAD)).powi(2);
+                unlikely += heading.unlikely(aside);
             }
             if width_is_whole && long {
                 unlikely += (width_ratio.ln() / ASPECT_SIGMA.hypot(noise.across).hypot(size_sigma)).powi(2);

@@ -100,18 +100,11 @@ impl Lifter {
 
     /// Where the object of a box in a `width`×`height` picture is.
     pub fn lift_box(&self, seen: &Seen<'_>, view: &View, width: u32, height: u32) -> Lifted {
-        let Seen {
-            bbox,
-            class,
-            mask,
-            heading,
-        } = seen;
-        let (class, mask) = (*class, *mask);
         let nowhere = Lifted {
             observation: None,
             reliability: Reliability::Unreliable(UnreliableReason::NoMetricCue),
         };
-        if !bbox.is_valid() || width == 0 || height == 0 {
+        if !seen.bbox.is_valid() || width == 0 || height == 0 {
             return nowhere;
         }
         let camera = &view.camera;
@@ -122,84 +115,27 @@ impl Lifter {
             scaled = camera.intrinsics.scaled_to(width, height);
             &scaled
         };
-        let eye = Eye {
-            intrinsics,
-            world_from_camera: &view.world_from_camera,
+        let sight = Sight {
+            seen,
+            prior: self.priors.get(seen.class),
+            cut: CutEdges::of(&seen.bbox, width, height),
+            noise: EdgeNoise::of(&seen.bbox),
+            eye: Eye {
+                intrinsics,
+                world_from_camera: &view.world_from_camera,
+            },
+            view,
+            size: (width, height),
         };
-        let cut = CutEdges::of(bbox, width, height);
-        let prior = self.priors.get(class);
-        let noise = EdgeNoise::of(bbox);
-        let fit = prior.filter(|_| !cut.down()).and_then(|prior| {
-            let ground = prior.on_ground.then(|| noise.ground(&eye, view)).flatten();
-            let facts = BoxFacts {
-                width_is_whole: !cut.across(),
-                noise: noise.relative(),
-                ground,
-                heading: *heading,
-            };
-            eye.fit(bbox, prior, &facts)
-        });
-
-        let completion = prior
-            .filter(|prior| cut.any() && prior.on_ground)
-            .zip(view.ground_z_in_world_m)
-            .and_then(|(prior, ground_z_m)| {
-                let cut_box = CutBox {
-                    bbox,
-                    cut,
-                    prior,
-                    heading: *heading,
-                    ground_z_m,
-                    edge_px: [
-                        noise.across * f64::from(bbox.width()),
-                        noise.down * f64::from(bbox.height()),
-                    ],
-                };
-                cut_box.complete(&eye)
-            });
-
-        let (x, y) = bbox.center();
-        let Ok(center) = intrinsics.unproject(&Point2::new(f64::from(x), f64::from(y))) else {
+        let Some(place) = sight.completed().or_else(|| sight.boxed()) else {
             return nowhere;
         };
-        let mut bearing = fit.map_or(center, |fit| fit.bearing_in_camera);
-        let mut cues = [None; 3];
-        let mut tilt_scale = 0.0;
-        if let (Some(fit), Some(prior)) = (&fit, prior) {
-            cues[CueKind::Size.index()] = Some(size_cue(fit, prior, &noise));
-            if view.pose_source == PoseSource::Static {
-                tilt_scale = size_scale_sigma(fit, prior, view);
-            }
-        }
-        if !cut.bottom
-            && let Some((cue, toward)) = prior
-                .filter(|prior| prior.on_ground)
-                .and_then(|prior| ground_cue(bbox, prior, fit.as_ref(), &noise, &eye, view))
-        {
-            cues[CueKind::Ground.index()] = Some(cue);
-            if fit.is_none() {
-                bearing = toward;
-            }
-        }
-        cues[CueKind::Depth.index()] = depth_cue(bbox, mask, prior, fit.as_ref(), &bearing, view, (width, height));
-
-        let yaw_sigma_rad = fit.map_or(0.0, |fit| fit.bearing_sigma_rad);
-        let mut bearing_sigma_rad = (noise.center_px / intrinsics.fx.min(intrinsics.fy)).hypot(yaw_sigma_rad);
-        if let Some(whole) = completion {
-            bearing = whole.bearing_in_camera;
-            bearing_sigma_rad = whole.bearing_sigma_rad;
-            cues = [None; 3];
-            cues[CueKind::Ground.index()] = completed_cue(&whole, &eye, view);
-        } else if cut.any() {
-            // The centre of what is seen is not the object's: it may lie as far outside as the object is large.
-            bearing_sigma_rad += 0.25 * f64::from(bbox.width().max(bbox.height())) / intrinsics.fx.min(intrinsics.fy);
-        }
         let mut observation = Observation {
             camera_in_world: Point3::from(view.world_from_camera.translation.vector),
-            bearing_in_world: view.world_from_camera.rotation * bearing,
-            bearing_sigma_rad,
-            cues,
-            scale_sigma: view.relative_focal_sigma.hypot(tilt_scale),
+            bearing_in_world: view.world_from_camera.rotation * place.bearing_in_camera,
+            bearing_sigma_rad: place.bearing_sigma_rad,
+            cues: place.cues,
+            scale_sigma: view.relative_focal_sigma.hypot(place.tilt_scale_sigma),
             tilt_sigma_rad: match view.pose_source {
                 PoseSource::Static => camera.tilt_sigma_rad(),
                 // Measured frame by frame; its errors do not stay.
@@ -212,8 +148,116 @@ impl Lifter {
         }
         Lifted {
             observation: Some(observation),
-            reliability: reliability(view, &observation, disagree, cut),
+            reliability: reliability(view, &observation, disagree, sight.cut),
         }
+    }
+}
+
+/// A box, and what is known about it.
+struct Sight<'a> {
+    seen: &'a Seen<'a>,
+    prior: Option<&'a ClassPrior>,
+    cut: CutEdges,
+    noise: EdgeNoise,
+    eye: Eye<'a>,
+    view: &'a View,
+    /// Of the picture, pixels.
+    size: (u32, u32),
+}
+
+/// Where its object is, in the camera frame.
+struct Place {
+    bearing_in_camera: Unit<Vector3<f64>>,
+    bearing_sigma_rad: f64,
+    cues: [Option<RangeCue>; 3],
+    tilt_scale_sigma: f64,
+}
+
+impl Sight<'_> {
+    /// The whole of an object that the picture's edge cuts, set on the ground; `None` where it is not cut or cannot be.
+    fn completed(&self) -> Option<Place> {
+        let prior = self.prior.filter(|prior| self.cut.any() && prior.on_ground)?;
+        let bbox = &self.seen.bbox;
+        let cut_box = CutBox {
+            bbox,
+            cut: self.cut,
+            prior,
+            heading: self.seen.heading,
+            ground_z_m: self.view.ground_z_in_world_m?,
+            edge_px: [
+                self.noise.across * f64::from(bbox.width()),
+                self.noise.down * f64::from(bbox.height()),
+            ],
+        };
+        let whole = cut_box.complete(&self.eye)?;
+        let mut cues = [None; 3];
+        cues[CueKind::Ground.index()] = completed_cue(&whole, &self.eye, self.view);
+        Some(Place {
+            bearing_in_camera: whole.bearing_in_camera,
+            bearing_sigma_rad: whole.bearing_sigma_rad,
+            cues,
+            tilt_scale_sigma: tilt_scale_sigma(prior, prior.mean_half_extent_m(), self.view),
+        })
+    }
+
+    /// What is seen of it, taken for the whole; `None` where the lens does not show its middle.
+    fn boxed(&self) -> Option<Place> {
+        let Self {
+            seen,
+            prior,
+            cut,
+            noise,
+            eye,
+            view,
+            size,
+        } = self;
+        let bbox = &seen.bbox;
+        let fit = prior.filter(|_| !cut.down()).and_then(|prior| {
+            let facts = BoxFacts {
+                width_is_whole: !cut.across(),
+                noise: noise.relative(),
+                ground: prior.on_ground.then(|| noise.ground(eye, view)).flatten(),
+                heading: seen.heading,
+            };
+            eye.fit(bbox, prior, &facts)
+        });
+        let (x, y) = bbox.center();
+        let center = eye
+            .intrinsics
+            .unproject(&Point2::new(f64::from(x), f64::from(y)))
+            .ok()?;
+        let mut bearing = fit.map_or(center, |fit| fit.bearing_in_camera);
+        let mut cues = [None; 3];
+        if let (Some(fit), Some(prior)) = (&fit, prior) {
+            cues[CueKind::Size.index()] = Some(size_cue(fit, prior, noise));
+        }
+        if !cut.bottom
+            && let Some((cue, toward)) = prior
+                .filter(|prior| prior.on_ground)
+                .and_then(|prior| ground_cue(bbox, prior, fit.as_ref(), noise, eye, view))
+        {
+            cues[CueKind::Ground.index()] = Some(cue);
+            if fit.is_none() {
+                bearing = toward;
+            }
+        }
+        cues[CueKind::Depth.index()] = depth_cue(bbox, seen.mask, *prior, fit.as_ref(), &bearing, view, *size);
+        let focal_px = eye.intrinsics.fx.min(eye.intrinsics.fy);
+        let yaw_sigma_rad = fit.map_or(0.0, |fit| fit.bearing_sigma_rad);
+        let mut bearing_sigma_rad = (noise.center_px / focal_px).hypot(yaw_sigma_rad);
+        if cut.any() {
+            // The centre of what is seen is not the object's: it may lie as far outside as the object is large.
+            bearing_sigma_rad += 0.25 * f64::from(bbox.width().max(bbox.height())) / focal_px;
+        }
+        Some(Place {
+            bearing_in_camera: bearing,
+            bearing_sigma_rad,
+            cues,
+            tilt_scale_sigma: prior.map_or(0.0, |prior| {
+                let half_depth_m = fit.map_or(prior.mean_half_extent_m(), |fit| fit.half_depth_m);
+                tilt_scale_sigma(prior, half_depth_m, view)
+            }),
+        })
     }
 }
 
@@ -268,9 +312,25 @@ fn size_cue(fit: &CuboidFit, prior: &ClassPrior, noise: &EdgeNoise) -> RangeCue 
 /// the line of sight into the height. It is the camera's error, the same in every frame and alike for all objects, so it
 /// is one of scale: as an error of the object's own it would give a filter room to take a crossing car for a near one
 /// that stands. A pose that is measured frame by frame has its own tilt, whose errors do not stay.
-fn size_scale_sigma(fit: &CuboidFit, prior: &ClassPrior, view: &View) -> f64 {
-    let tilt = view.camera.tilt_sigma_rad() * 2.0 * fit.half_depth_m / prior.height_m;
-    tilt.min(MAX_TILT_SIGMA)
+fn tilt_scale_sigma(prior: &ClassPrior, half_depth_m: f64, view: &View) -> f64 {
+    match view.pose_source {
+        PoseSource::Static => (view.camera.tilt_sigma_rad() * 2.0 * half_depth_m / prior.height_m).min(MAX_TILT_SIGMA),
+        PoseSource::Visual | PoseSource::External => 0.0,
+    }
+}
+
+/// A distance to where something stands on the ground, whose own relative errors are `noise` and `bias`: the mounting's
+/// tilt and height add to what stays. `None` where it is too uncertain.
+fn standing_cue(range_m: f64, lever: f64, noise: f64, bias: f64, view: &View) -> Option<RangeCue> {
+    let mounting = view.camera.mounting_source;
+    let cue = RangeCue {
+        range_m,
+        noise,
+        bias: (lever * mounting.tilt_sigma_rad())
+            .hypot(mounting.relative_height_sigma())
+            .hypot(bias),
+    };
+    (cue.sigma() < MAX_GROUND_SIGMA).then_some(cue)
 }
 
 /// The distance by ground contact, and the direction to the object's centre in the camera frame.
@@ -294,7 +354,6 @@ fn ground_cue(
     let level = Vector3::new(contact.x - origin.x, contact.y - origin.y, 0.0);
     let ground_m = level.norm();
     let away = level.try_normalize(1e-9).unwrap_or_else(Vector3::zeros);
-    let mean_half_depth_m = 0.25 * (prior.length_m + prior.width_m);
     let [long, wide] = prior.lower_shares;
     let mean_reach_m = 0.25 * (prior.length_m * long + prior.width_m * wide);
     let center = contact + away * mean_reach_m + Vector3::z() * (0.5 * prior.height_m);
@@ -302,20 +361,18 @@ fn ground_cue(
     let (range_m, yaw_sigma) = match fit.and_then(|fit| fit.standing) {
         Some(standing) => (standing.range_m, standing.yaw_sigma),
         None => {
-            let yaw_m = 0.25 * (prior.length_m - prior.width_m).abs().max(0.2 * mean_half_depth_m);
+            let yaw_m = 0.25
+                * (prior.length_m - prior.width_m)
+                    .abs()
+                    .max(0.2 * prior.mean_half_extent_m());
             (toward.norm(), yaw_m / toward.norm())
         }
     };
     let lever = Ground::lever(height_m, ground_m, range_m);
-    let tilt = view.camera.mounting_source.tilt_sigma_rad();
-    let height = view.camera.mounting_source.relative_height_sigma();
-    let cue = RangeCue {
-        range_m,
-        noise: lever * noise.bottom_px / eye.intrinsics.fy,
-        bias: (lever * tilt).hypot(height).hypot(yaw_sigma),
-    };
+    let noise = lever * noise.bottom_px / eye.intrinsics.fy;
+    let cue = standing_cue(range_m, lever, noise, yaw_sigma, view)?;
     let toward = Unit::try_new(eye.world_from_camera.rotation.inverse() * toward, 1e-9)?;
-    (cue.sigma() < MAX_GROUND_SIGMA).then_some((cue, toward))
+    Some((cue, toward))
 }
 
 /// The distance of a cut object by its own edges and the ground.
@@ -323,16 +380,7 @@ fn completed_cue(whole: &Completion, eye: &Eye<'_>, view: &View) -> Option<Range
     let height_m = eye.world_from_camera.translation.z - view.ground_z_in_world_m?;
     let level_m = (whole.range_m.powi(2) - height_m.powi(2)).max(0.0).sqrt();
     let lever = Ground::lever(height_m, level_m, whole.range_m);
-    let tilt = lever * view.camera.mounting_source.tilt_sigma_rad();
-    let cue = RangeCue {
-        range_m: whole.range_m,
-        noise: whole.noise,
-        bias: whole
-            .bias
-            .hypot(tilt)
-            .hypot(view.camera.mounting_source.relative_height_sigma()),
-    };
-    (cue.sigma() < MAX_GROUND_SIGMA).then_some(cue)
+    standing_cue(whole.range_m, lever, whole.noise, whole.bias, view)
 }
 
 fn depth_cue(
@@ -353,7 +401,7 @@ fn depth_cue(
     let (half_depth_m, half_depth_sigma_m) = match (fit, prior) {
         (Some(fit), _) => (fit.half_depth_m, fit.half_depth_sigma_m),
         (None, Some(prior)) => {
-            let mean = 0.25 * (prior.length_m + prior.width_m);
+            let mean = prior.mean_half_extent_m();
             (mean, 0.5 * mean)
         }
         (None, None) => UNKNOWN_HALF_DEPTH_M,

@@ -14,6 +14,9 @@ use serde::Deserialize;
 use crate::detection::ClassLabel;
 use crate::settings::{self, SettingsError};
 
+/// Length over width from which it matters which way an object lies.
+const LONG: f64 = 1.3;
+
 /// Size and dynamics of one class. Sizes are those of an upright box around the object.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,6 +62,16 @@ fn one_half() -> f64 {
 }
 
 impl ClassPrior {
+    /// Whether it is so much longer than wide that it matters which way it lies.
+    pub(super) fn is_long(&self) -> bool {
+        self.length_m > LONG * self.width_m
+    }
+
+    /// Half of its extent over the ground, whichever way it lies, metres.
+    pub(super) fn mean_half_extent_m(&self) -> f64 {
+        0.25 * (self.length_m + self.width_m)
+    }
+
     /// Which values make no sense, if any.
     fn check(&self) -> Result<(), String> {
         let positive = [

@@ -7,7 +7,7 @@ use nalgebra::{Isometry3, Translation3, UnitQuaternion, Vector3};
 
 use super::gray::GrayPyramid;
 use super::lens::{Excluded, GroundPrior, Lens};
-use super::road::{self, Along, Believed, Parts, RoadPrior, SpeedBelief, Standing};
+use super::road::{self, Agreement, Along, Believed, RoadPrior, SpeedBelief, Standing};
 use super::tracker::{Input, Last};
 use crate::reconstruction::ground::GroundPlane;
 
@@ -183,9 +183,11 @@ impl RoadWatch {
         } else {
             0.0
         };
-        self.belief.compare(all, |speed_mps| road.parts(pitch, speed_mps));
+        self.belief.compare(all, |speed_mps| {
+            road.agreement(pitch, speed_mps).map(|agreement| agreement.parts())
+        });
         let believed = self.belief.believed();
-        self.watch_agreement(road.agreement(pitch, believed.speed_mps).unwrap_or(0.0));
+        self.watch_agreement(road.correlation(pitch, believed.speed_mps).unwrap_or(0.0));
         let rough_mps = (rough.translation.vector - last.pose.translation.vector).norm() / ground.to_map / dt.max(1e-3);
         if !self.is_certain(&believed, rough_mps) {
             return None;
@@ -359,21 +361,20 @@ impl Comparison {
         }
     }
 
-    fn agreement(&self, pitch: f64, speed_mps: f64) -> Option<f64> {
+    fn agreement(&self, pitch: f64, speed_mps: f64) -> Option<Agreement> {
         let shift = speed_mps * self.shift_by_speed;
         self.along
-            .correlation(&self.reference, &self.standing, &self.lens, &self.turn(pitch), shift)
+            .compare(&self.reference, &self.standing, &self.lens, &self.turn(pitch), shift)
     }
 
-    fn parts(&self, pitch: f64, speed_mps: f64) -> Option<Parts> {
-        let shift = speed_mps * self.shift_by_speed;
-        self.along
-            .parts(&self.reference, &self.standing, &self.lens, &self.turn(pitch), shift)
+    /// Correlation of the whole road.
+    fn correlation(&self, pitch: f64, speed_mps: f64) -> Option<f64> {
+        Some(self.agreement(pitch, speed_mps)?.whole())
     }
 
     /// The pitch with which the pictures agree best at a speed.
     fn pitch(&self, speed_mps: f64) -> f64 {
-        let agreed = |pitch: f64| (self.agreement(pitch, speed_mps).unwrap_or(-1.0), pitch);
+        let agreed = |pitch: f64| (self.correlation(pitch, speed_mps).unwrap_or(-1.0), pitch);
         let better = |a: (f64, f64), b: (f64, f64)| if b.0 > a.0 { b } else { a };
         let mut best = agreed(0.0);
         for step in [PITCH_STEP, 0.5 * PITCH_STEP] {
@@ -394,11 +395,11 @@ impl Comparison {
     /// The speed near the believed one at which the pictures agree best. With the pitch by which the believed speed agrees,
     /// and without: else a pitch could make up for a speed that is off.
     fn sharpened(&self, believed_mps: f64, pitch: f64) -> f64 {
-        let level = sharpened(believed_mps, |speed_mps| self.agreement(0.0, speed_mps));
+        let level = sharpened(believed_mps, |speed_mps| self.correlation(0.0, speed_mps));
         if pitch == 0.0 {
             return level.0;
         }
-        let pitched = sharpened(believed_mps, |speed_mps| self.agreement(pitch, speed_mps));
+        let pitched = sharpened(believed_mps, |speed_mps| self.correlation(pitch, speed_mps));
         if pitched.1 - 0.5 * (pitch / PITCH_STEP).powi(2) > level.1 {
             pitched.0
         } else {

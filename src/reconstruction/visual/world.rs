@@ -65,17 +65,49 @@ impl VisualReconstructor {
         let before = world.world_from_camera;
         if let Some(outcome) = outcome {
             let metres = self.scale.as_ref().map_or(1.0, |scale| scale.log_scale().exp());
-            let step = world.map_from_camera.inv_mul(&outcome.map_from_camera);
-            let shift = step.translation.vector * metres;
-            world.world_from_camera = Isometry3::from_parts(
-                Translation3::from(before.translation.vector + before.rotation * shift),
-                UnitQuaternion::new_normalize((before.rotation * step.rotation).into_inner()),
-            );
-            let trust = if outcome.lost { 10.0 } else { 1.0 };
-            world.position_variance += (POSITION_DRIFT * shift.norm() * trust).powi(2) + 1e-6 * dt;
-            world.rotation_variance += (ROTATION_DRIFT * trust).powi(2) * dt;
-            world.map_from_camera = outcome.map_from_camera;
+            world.step(outcome, metres, dt);
         }
+        world.level(camera, outcome, plane, dt);
+        if let Some(told_pose) = told_pose {
+            world.fuse(&told_pose, outcome.is_none_or(|outcome| outcome.lost));
+        } else if outcome.is_none()
+            && let (Some(speed), Some(yaw_rate)) = (told.speed_mps, told.yaw_rate_radps)
+        {
+            let mount = mount(camera);
+            let turn = UnitQuaternion::from_axis_angle(&Vector3::z_axis(), yaw_rate * dt);
+            let step = Isometry3::from_parts(Translation3::new(speed * dt, 0.0, 0.0), turn);
+            world.world_from_camera = before * (mount.inverse() * step * mount);
+        }
+        if outcome.is_some_and(|outcome| outcome.still) && told_pose.is_none() {
+            world.stand();
+        } else if dt > 0.0 && !outcome.is_some_and(|outcome| outcome.lost) {
+            let moved = world.world_from_camera.translation.vector - before.translation.vector;
+            world.note_velocity(moved / dt, dt);
+            world.velocity_known = !outcome.is_some_and(|outcome| outcome.undecided);
+        }
+        world.time_s = time_s;
+        world
+    }
+}
+
+impl World {
+    /// The odometry's step, of a map whose unit is `metres`.
+    fn step(&mut self, outcome: &Outcome, metres: f64, dt: f64) {
+        let step = self.map_from_camera.inv_mul(&outcome.map_from_camera);
+        let shift = step.translation.vector * metres;
+        let before = self.world_from_camera;
+        self.world_from_camera = Isometry3::from_parts(
+            Translation3::from(before.translation.vector + before.rotation * shift),
+            UnitQuaternion::new_normalize((before.rotation * step.rotation).into_inner()),
+        );
+        let trust = if outcome.lost { 10.0 } else { 1.0 };
+        self.position_variance += (POSITION_DRIFT * shift.norm() * trust).powi(2) + 1e-6 * dt;
+        self.rotation_variance += (ROTATION_DRIFT * trust).powi(2) * dt;
+        self.map_from_camera = outcome.map_from_camera;
+    }
+
+    /// Turns the vertical towards what the road, the mounting and the ground say of it.
+    fn level(&mut self, camera: &Camera, outcome: Option<&Outcome>, plane: Option<&GroundPlane>, dt: f64) {
         let measured = camera
             .mounting
             .filter(|_| camera.mounting_source == MountingSource::Measured);
@@ -90,62 +122,57 @@ impl VisualReconstructor {
                 .map(|plane| (plane.down_in_camera.into_inner(), LEVEL_S)),
         ];
         for (down_in_camera, time_constant_s) in levels.into_iter().flatten() {
-            let down = world.world_from_camera.rotation * down_in_camera;
+            let down = self.world_from_camera.rotation * down_in_camera;
             let share = (dt / time_constant_s).min(0.5);
             if let Some(level) = UnitQuaternion::rotation_between(&down, &-Vector3::z()) {
-                world.world_from_camera.rotation = level.powf(share) * world.world_from_camera.rotation;
+                self.world_from_camera.rotation = level.powf(share) * self.world_from_camera.rotation;
             }
         }
-        if let Some(told_pose) = told_pose {
-            let alone = outcome.is_none_or(|outcome| outcome.lost);
-            let (position_sigma, rotation_sigma) = external::pose_sigma();
-            let gain = |variance: f64, sigma: f64| {
-                if alone {
-                    1.0
-                } else {
-                    variance / (variance + sigma * sigma)
-                }
-            };
-            let (along, about) = (
-                gain(world.position_variance, position_sigma),
-                gain(world.rotation_variance, rotation_sigma),
-            );
-            let off = told_pose.translation.vector - world.world_from_camera.translation.vector;
-            world.world_from_camera.translation.vector += off * along;
-            let turn = world.world_from_camera.rotation.inverse() * told_pose.rotation;
-            world.world_from_camera.rotation *= UnitQuaternion::from_scaled_axis(turn.scaled_axis() * about);
-            world.position_variance *= 1.0 - along;
-            world.rotation_variance *= 1.0 - about;
-        } else if outcome.is_none()
-            && let (Some(speed), Some(yaw_rate)) = (told.speed_mps, told.yaw_rate_radps)
-        {
-            let mount = mount(camera);
-            let turn = UnitQuaternion::from_axis_angle(&Vector3::z_axis(), yaw_rate * dt);
-            let step = Isometry3::from_parts(Translation3::new(speed * dt, 0.0, 0.0), turn);
-            world.world_from_camera = before * (mount.inverse() * step * mount);
-        }
-        if outcome.is_some_and(|outcome| outcome.still) && told_pose.is_none() {
-            world.velocity_mps = Vector3::zeros();
-            world.acceleration_mps2 = Vector3::zeros();
-            world.velocity_known = true;
-        } else if dt > 0.0 && !outcome.is_some_and(|outcome| outcome.lost) {
-            let now = (world.world_from_camera.translation.vector - before.translation.vector) / dt;
-            if world.velocity_known {
-                // A g-h filter, critically damped: it does not lag behind a steady acceleration.
-                let kept = (-dt / VELOCITY_S).exp();
-                let off = now - (world.velocity_mps + world.acceleration_mps2 * (0.5 * dt));
-                let (by_velocity, by_acceleration) = (1.0 - kept * kept, (1.0 - kept).powi(2));
-                let middle = world.velocity_mps + world.acceleration_mps2 * (0.5 * dt) + off * by_velocity;
-                world.acceleration_mps2 += off * (by_acceleration / dt);
-                world.velocity_mps = middle + world.acceleration_mps2 * (0.5 * dt);
+    }
+
+    /// Draws the pose to one that is told, by the variances of both; all the way where there is nothing else to go by
+    /// (`alone`).
+    fn fuse(&mut self, told: &Isometry3<f64>, alone: bool) {
+        let (position_sigma, rotation_sigma) = external::pose_sigma();
+        let gain = |variance: f64, sigma: f64| {
+            if alone {
+                1.0
             } else {
-                world.velocity_mps = now;
-                world.acceleration_mps2 = Vector3::zeros();
+                variance / (variance + sigma * sigma)
             }
-            world.velocity_known = !outcome.is_some_and(|outcome| outcome.undecided);
+        };
+        let (along, about) = (
+            gain(self.position_variance, position_sigma),
+            gain(self.rotation_variance, rotation_sigma),
+        );
+        let off = told.translation.vector - self.world_from_camera.translation.vector;
+        self.world_from_camera.translation.vector += off * along;
+        let turn = self.world_from_camera.rotation.inverse() * told.rotation;
+        self.world_from_camera.rotation *= UnitQuaternion::from_scaled_axis(turn.scaled_axis() * about);
+        self.position_variance *= 1.0 - along;
+        self.rotation_variance *= 1.0 - about;
+    }
+
+    fn stand(&mut self) {
+        self.velocity_mps = Vector3::zeros();
+        self.acceleration_mps2 = Vector3::zeros();
+        self.velocity_known = true;
+    }
+
+    /// Smooths what the last step says of the velocity, by a g-h filter, critically damped: it does not lag behind a
+    /// steady acceleration.
+    fn note_velocity(&mut self, now_mps: Vector3<f64>, dt: f64) {
+        if !self.velocity_known {
+            self.velocity_mps = now_mps;
+            self.acceleration_mps2 = Vector3::zeros();
+            return;
         }
-        world.time_s = time_s;
-        world
+        let kept = (-dt / VELOCITY_S).exp();
+        let expected = self.velocity_mps + self.acceleration_mps2 * (0.5 * dt);
+        let off = now_mps - expected;
+        let (by_velocity, by_acceleration) = (1.0 - kept * kept, (1.0 - kept).powi(2));
+        self.acceleration_mps2 += off * (by_acceleration / dt);
+        self.velocity_mps = expected + off * by_velocity + self.acceleration_mps2 * (0.5 * dt);
     }
 }
 

@@ -11,7 +11,7 @@ mod speed;
 use nalgebra::Vector3;
 
 pub(super) use plane::find;
-pub(super) use shift::{Along, Parts, Standing};
+pub(super) use shift::{Agreement, Along, Standing};
 pub(super) use speed::{Believed, SpeedBelief};
 
 /// What is expected of the road, in map units.

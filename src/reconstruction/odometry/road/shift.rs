@@ -153,55 +153,21 @@ impl Along {
         Some(Standing(still))
     }
 
-    /// How well `other` agrees when the camera, turned by `turn` (other from here), has moved ahead by `shift` since, part
-    /// by part; `None` where they hardly show the same road.
-    pub fn parts(
-        &self,
-        other: &GrayPyramid,
-        standing: &Standing,
-        lens: &Lens,
-        turn: &UnitQuaternion<f64>,
-        shift: f64,
-    ) -> Option<Parts> {
-        let (sums, count) = self.sums(other, standing, lens, turn, shift)?;
-        (count >= MIN_STRETCHES).then(|| sums.map(|sums| sums.correlation()))
-    }
-
-    /// The same of all parts together.
-    pub fn correlation(
-        &self,
-        other: &GrayPyramid,
-        standing: &Standing,
-        lens: &Lens,
-        turn: &UnitQuaternion<f64>,
-        shift: f64,
-    ) -> Option<f64> {
-        let (sums, count) = self.sums(other, standing, lens, turn, shift)?;
-        let whole = sums.iter().fold(Sums::default(), |whole, sums| Sums {
-            product: whole.product + sums.product,
-            own: whole.own + sums.own,
-            theirs: whole.theirs + sums.theirs,
-            squares: whole.squares + sums.squares,
-            standing: whole.standing + sums.standing,
-            own_standing: whole.own_standing + sums.own_standing,
-            their_standing: whole.their_standing + sums.their_standing,
-        });
-        (count >= MIN_STRETCHES).then(|| whole.correlation().0)
-    }
-
     /// One strong stretch does not speak for the road.
     fn weight(&self, own: f32, theirs: f32) -> f32 {
         (STRONG * self.faint / own.max(theirs).max(1e-6)).min(1.0)
     }
 
-    fn sums(
+    /// How well `other` agrees when the camera, turned by `turn` (other from here), has moved ahead by `shift` since;
+    /// `None` where they hardly show the same road.
+    pub fn compare(
         &self,
         other: &GrayPyramid,
         standing: &Standing,
         lens: &Lens,
         turn: &UnitQuaternion<f64>,
         shift: f64,
-    ) -> Option<([Sums; PARTS], usize)> {
+    ) -> Option<Agreement> {
         let (level, scale) = floor(other)?;
         let rotation = turn.to_rotation_matrix().matrix().cast::<f32>();
         let way = rotation * self.ahead.cast();
@@ -232,7 +198,24 @@ impl Along {
             sums.standing += f64::from(weight * square);
             count += 1;
         }
-        Some((parts, count))
+        (count >= MIN_STRETCHES).then_some(Agreement(parts))
+    }
+}
+
+/// How well two pictures of the road agree.
+#[derive(Clone, Copy)]
+pub(in crate::reconstruction::odometry) struct Agreement([Sums; PARTS]);
+
+impl Agreement {
+    /// Part by part.
+    pub fn parts(&self) -> Parts {
+        self.0.map(|sums| sums.correlation())
+    }
+
+    /// Correlation of all parts together.
+    pub fn whole(&self) -> f64 {
+        let whole = self.0.iter().fold(Sums::default(), |whole, part| whole.merged(part));
+        whole.correlation().0
     }
 }
 
@@ -258,6 +241,18 @@ impl Sums {
         self.theirs += f64::from(weight * theirs);
         self.own += f64::from(weight * own);
         self.squares += f64::from(weight * own).powi(2);
+    }
+
+    fn merged(self, other: &Self) -> Self {
+        Self {
+            product: self.product + other.product,
+            own: self.own + other.own,
+            theirs: self.theirs + other.theirs,
+            squares: self.squares + other.squares,
+            standing: self.standing + other.standing,
+            own_standing: self.own_standing + other.own_standing,
+            their_standing: self.their_standing + other.their_standing,
+        }
     }
 
     /// Correlation and how many samples it rests on.
