@@ -4,6 +4,8 @@ pub mod live;
 #[cfg(feature = "burn")]
 pub mod llava_onevision;
 pub mod pictures;
+#[cfg(any(feature = "gstreamer", feature = "remote"))]
+mod priority;
 #[cfg(feature = "remote")]
 pub mod remote;
 mod shrink;
@@ -12,4 +14,6 @@ pub mod tiny;
 #[cfg(feature = "burn")]
 pub mod training;
 
+#[cfg(any(feature = "gstreamer", feature = "remote"))]
+pub(crate) use priority::step_back;
 pub use shrink::shrink_to;

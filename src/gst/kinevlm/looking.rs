@@ -12,6 +12,7 @@ use crate::gst::in_place;
 use crate::gst::picture::{FrameError, MappedFrame};
 use crate::results::FrameResults;
 use crate::vlm::live::{Look, Onlooker};
+use crate::vlm::step_back;
 
 /// Frames that wait to be looked at, at most: one half second's two, and two more.
 const WAITING: usize = 4;
@@ -44,6 +45,7 @@ impl Looker {
         std::thread::Builder::new()
             .name("kine-look".to_owned())
             .spawn(move || {
+                step_back();
                 for glance in receiver {
                     if glance.stream != current.load(Ordering::Acquire) {
                         continue;

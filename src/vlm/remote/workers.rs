@@ -9,6 +9,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::chat::RemoteError;
 use super::patience::Asker;
+use crate::vlm::step_back;
 
 /// How often it is looked whether answers are still wanted.
 const TICK: Duration = Duration::from_millis(50);
@@ -46,6 +47,7 @@ impl Workers {
             std::thread::Builder::new()
                 .name(format!("kine-remote-{index}"))
                 .spawn(move || {
+                    step_back();
                     for task in receiver {
                         let outcome = asker.ask(&task.job.pictures, &task.job.text, task.deadline);
                         // Nobody may be waiting any more.
