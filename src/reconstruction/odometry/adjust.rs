@@ -4,9 +4,9 @@
 //! The two oldest poses of the window stay as they are: they hold the map's place, orientation and scale, so that a depth
 //! network whose scale wanders does not take the map along.
 
-use nalgebra::{DMatrix, DVector, Isometry3, SMatrix, SVector, Vector3};
+use nalgebra::{DMatrix, DVector, Isometry3, Matrix2x3, SMatrix, SVector, Vector2, Vector3};
 
-use super::map::Map;
+use super::map::{Map, Observed};
 use super::pose::moved;
 
 /// Parameters of a keyframe: shift, turn, log-scale.
@@ -152,7 +152,7 @@ fn linearise(map: &Map, start: usize, filter_bias: &[f64]) -> System {
             let Some(geometry) = geometry else { continue };
             let same = host_index == target;
             if !same {
-                let equations = geometry.reprojection(&seen.seen, seen.sigma);
+                let equations = geometry.reprojection(seen);
                 let distance = equations.iter().map(|e| e.residual * e.residual).sum::<f64>().sqrt();
                 let weight = if distance > HUBER { HUBER / distance } else { 1.0 };
                 system.cost += if distance > HUBER {
@@ -318,21 +318,19 @@ impl Geometry {
         }
     }
 
-    fn reprojection(&self, seen: &nalgebra::Vector2<f64>, sigma: f64) -> [Equation; 2] {
+    fn reprojection(&self, seen: &Observed) -> [Equation; 2] {
         let (u, v) = (self.q.x / self.q.z, self.q.y / self.q.z);
         let inverse = 1.0 / self.q.z;
+        let off = Vector2::new(u, v) - seen.seen;
+        let by_q = Matrix2x3::new(inverse, 0.0, -u * inverse, 0.0, inverse, -v * inverse);
+        // Across the direction that is held worst, and along.
+        let length = seen.weak.norm();
+        let along = seen.weak.try_normalize(1e-12).unwrap_or_else(Vector2::x);
         [
-            self.equation(
-                u - seen.x,
-                &nalgebra::RowVector3::new(inverse, 0.0, -u * inverse),
-                1.0 / sigma,
-            ),
-            self.equation(
-                v - seen.y,
-                &nalgebra::RowVector3::new(0.0, inverse, -v * inverse),
-                1.0 / sigma,
-            ),
+            (Vector2::new(-along.y, along.x), seen.sigma),
+            (along, seen.sigma.hypot(length)),
         ]
+        .map(|(way, sigma)| self.equation(way.dot(&off), &(way.transpose() * by_q), 1.0 / sigma))
     }
 
     /// ln z against what the network says less its bias. In the host itself z = 1 / ρ, whatever the pose.
@@ -350,9 +348,8 @@ impl Geometry {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
-    use crate::reconstruction::odometry::map::Observed;
     use crate::reconstruction::odometry::pose::difference;
-    use nalgebra::{Point2, Point3, Vector2, Vector6};
+    use nalgebra::{Point2, Point3, Vector6};
     use std::sync::Arc;
 
     /// Keyframes along a curve that see a cloud; the network sees 10 % too far in the last two.
@@ -386,6 +383,7 @@ mod tests {
                     landmark: id,
                     seen: Vector2::new(point.x / point.z, point.y / point.z),
                     sigma: 1e-3,
+                    weak: Vector2::zeros(),
                     log_depth: Some((point.z.ln() + bias, 0.05)),
                 });
             }

@@ -300,7 +300,9 @@ impl RoadWatch {
             return None;
         }
         let found = road::find(picture, &reference.picture, lens, &other_from_here, &prior, excluded);
-        if let Some(found) = found.filter(|found| found.height_sigma < PLANE_SIGMA)
+        // Before the road has told a speed, the pose that the plane is found with may be wrong.
+        let sure = found.filter(|found| found.height_sigma < PLANE_SIGMA && !self.is_undecided());
+        if let Some(found) = sure
             && let Some(tilt) = UnitQuaternion::rotation_between(&prior.down_in_camera, &found.down_in_camera)
         {
             if followed && self.usual > CLEAR {

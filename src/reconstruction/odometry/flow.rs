@@ -1,7 +1,7 @@
 //! Where a patch of one picture lies in another: pyramidal Lucas-Kanade in the inverse compositional form (Baker and
 //! Matthews 2004), with mean and contrast of the patches made equal so that exposure does not matter.
 
-use nalgebra::{Matrix2, Point2};
+use nalgebra::{Matrix2, Point2, Vector2};
 
 use super::gray::{GrayPyramid, Level};
 
@@ -14,6 +14,8 @@ const HALF: f32 = 0.5 * (PATCH as f32 - 1.0);
 const MAX_STEPS: usize = 10;
 /// A step of less than this ends the search, pixels.
 const SMALL_STEP: f32 = 0.02;
+/// A position along an edge is taken for at most so many times less certain than across.
+const MOST_UNEVEN: f32 = 12.0;
 
 /// A patch to be looked for.
 #[derive(Clone, Debug)]
@@ -23,6 +25,7 @@ pub(crate) struct Template {
     gy: [[f32; PATCH]; PATCH],
     inverse: Matrix2<f32>,
     deviation: f32,
+    weak: Vector2<f32>,
 }
 
 /// Where a patch was found.
@@ -32,6 +35,9 @@ pub(crate) struct Match {
     pub position: Point2<f32>,
     /// Normalised cross-correlation, -1 to 1.
     pub correlation: f32,
+    /// Along an edge a patch holds less well than across: the direction in which it holds worst, as long as its standard
+    /// deviation that way beyond what it is all around, in those.
+    pub weak: Vector2<f32>,
 }
 
 impl Template {
@@ -43,6 +49,7 @@ impl Template {
             gy: [[0.0; PATCH]; PATCH],
             inverse: Matrix2::zeros(),
             deviation: 0.0,
+            weak: Vector2::zeros(),
         };
         let count = (PATCH * PATCH) as f32;
         let (mut mean, mut mean_gx, mut mean_gy) = (0.0, 0.0, 0.0);
@@ -81,6 +88,7 @@ impl Template {
             return None;
         }
         template.inverse = Matrix2::new(xx, xy, xy, yy).try_inverse()?;
+        template.weak = weakest(xx, xy, yy, least);
         Some(template)
     }
 
@@ -128,10 +136,14 @@ impl Template {
             }
             let correlation = product / count / (deviation * self.deviation);
             if step == MAX_STEPS {
-                return Some(Match { position, correlation });
+                return Some(Match {
+                    position,
+                    correlation,
+                    weak: self.weak,
+                });
             }
             let gain = (self.deviation / deviation).clamp(0.25, 4.0);
-            let move_by = self.inverse * nalgebra::Vector2::new(gain * bx - tx, gain * by - ty);
+            let move_by = self.inverse * Vector2::new(gain * bx - tx, gain * by - ty);
             let length = move_by.norm();
             if !length.is_finite() {
                 return None;
@@ -145,11 +157,29 @@ impl Template {
                 return None;
             }
             if length < SMALL_STEP {
-                return Some(Match { position, correlation });
+                return Some(Match {
+                    position,
+                    correlation,
+                    weak: self.weak,
+                });
             }
         }
         None
     }
+}
+
+/// [`Match::weak`] of a patch whose gradients have these products and this least eigenvalue. Noise alone would make the
+/// standard deviations differ by the square root of the eigenvalues' ratio; but what little texture an edge has along it is the
+/// grid of the pixels, which does not move with it, and so they differ by the ratio.
+fn weakest(xx: f32, xy: f32, yy: f32, least: f32) -> Vector2<f32> {
+    let most = xx + yy - least;
+    let excess = (most / least).min(MOST_UNEVEN).powi(2) - 1.0;
+    // Of the two rows of the matrix less its eigenvalue the longer is across; what is at right angles to it is along.
+    let (a, b) = (Vector2::new(xx - least, xy), Vector2::new(xy, yy - least));
+    let across = if a.norm_squared() > b.norm_squared() { a } else { b };
+    across.try_normalize(1e-6).map_or_else(Vector2::zeros, |across| {
+        Vector2::new(-across.y, across.x) * excess.max(0.0).sqrt()
+    })
 }
 
 /// Follows the patch around `from` in one picture to another, from coarse to fine, beginning at `guess`; positions are
@@ -224,11 +254,32 @@ mod tests {
             let to = pyramid(shift, gain, offset);
             for at in [Point2::new(100.0, 80.0), Point2::new(211.3, 140.7)] {
                 let found = follow(&from, &to, at, at, 4).unwrap();
-                let error = (found.position - at - nalgebra::Vector2::new(shift.0, shift.1)).norm();
+                let error = (found.position - at - Vector2::new(shift.0, shift.1)).norm();
                 assert!(error < 0.1, "shift {shift:?}, gain {gain}: off by {error}");
                 assert!(found.correlation > 0.98);
             }
         }
+    }
+
+    #[test]
+    fn a_place_on_an_edge_is_held_across_it_only() {
+        let patch = |value: &dyn Fn(f32, f32) -> f32| {
+            let mut rimmed = [[0.0; RIMMED]; RIMMED];
+            for (y, row) in rimmed.iter_mut().enumerate() {
+                for (x, cell) in row.iter_mut().enumerate() {
+                    *cell = value(x as f32 - 4.5, y as f32 - 4.5);
+                }
+            }
+            Template::new(&rimmed).unwrap().weak
+        };
+        let (sin, cos) = 0.4f32.sin_cos();
+        let edge = patch(&|x, y| 100.0 + 40.0 * (cos * y - sin * x).tanh() + 3.0 * (1.5 * x).sin());
+        let along = Vector2::new(cos, sin);
+        assert!(edge.norm() > 4.0, "{edge}");
+        assert!(edge.dot(&along).abs() > 0.95 * edge.norm(), "{edge}");
+        assert!(edge.norm() <= MOST_UNEVEN);
+        let corner = patch(&|x, y| if x > 0.0 && y > 0.0 { 150.0 } else { 80.0 });
+        assert!(corner.norm() < 1.5, "{corner}");
     }
 
     #[test]

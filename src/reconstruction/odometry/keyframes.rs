@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nalgebra::{Isometry3, Point2, Vector3};
+use nalgebra::{Isometry3, Point2, Vector2, Vector3};
 
 use super::corners::{self, Grid};
 use super::gray::GrayPyramid;
@@ -126,6 +126,7 @@ impl Odometry {
                     landmark: landmark.id,
                     seen: found.seen,
                     sigma: found.sigma_px / lens.focal,
+                    weak: found.weak_px / lens.focal,
                     log_depth: log_depth(&found.position),
                 });
             }
@@ -154,6 +155,7 @@ impl Odometry {
                 landmark,
                 seen: ray.xy(),
                 sigma: ANCHOR_SIGMA_PX / lens.focal,
+                weak: Vector2::zeros(),
                 log_depth: match measured {
                     Some((depth_m, sigma)) => Some((depth_m.ln(), LASTING * sigma)),
                     // What is expected of the depth is no better than a measurement of it.

@@ -1,12 +1,12 @@
 //! Where the camera is: the pose from landmarks, how it has turned by what is far away, and what road and landmarks say
 //! together.
 
-use nalgebra::{Isometry3, Matrix6, UnitQuaternion, Vector3};
+use nalgebra::{Isometry3, Matrix6, UnitQuaternion, Vector2, Vector3};
 
 use super::driving::RoadMotion;
 use super::gray::GrayPyramid;
 use super::lens::{Excluded, GroundPrior, Lens};
-use super::pose::{self, Expected, Sighting, Solved};
+use super::pose::{self, Expected, Far, Sighting, Solved};
 use super::search::Found;
 use super::tracker::{Last, Odometry};
 
@@ -31,12 +31,14 @@ impl Odometry {
         ground: &GroundPrior,
         expected: &Expected,
     ) -> Option<UnitQuaternion<f64>> {
-        let pairs: Vec<(Vector3<f64>, Vector3<f64>)> = found
+        let pairs: Vec<Far> = found
             .iter()
             .filter_map(|found| {
                 let before = lens.ray(&self.map.landmarks.get(found.landmark)?.position?)?;
                 let now = Vector3::new(found.seen.x, found.seen.y, 1.0);
-                (ground.down_in_camera.dot(&before) < ABOVE_HORIZON).then_some((before, now))
+                // Most of what is up there are upright edges, which would leave the pitch to little else.
+                let weak = Vector2::zeros();
+                (ground.down_in_camera.dot(&before) < ABOVE_HORIZON).then_some(Far { before, now, weak })
             })
             .collect();
         pose::turn(
@@ -91,7 +93,12 @@ impl Odometry {
             .iter()
             .filter_map(|found| {
                 let landmark = self.map.landmarks.get(found.landmark)?;
-                self.map.sighting(landmark, found.seen, found.sigma_px / lens.focal)
+                self.map.sighting(
+                    landmark,
+                    found.seen,
+                    found.sigma_px / lens.focal,
+                    found.weak_px / lens.focal,
+                )
             })
             .collect()
     }

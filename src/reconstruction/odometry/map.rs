@@ -37,6 +37,8 @@ pub(crate) struct Observed {
     pub seen: Vector2<f64>,
     /// Standard deviation of `seen`.
     pub sigma: f64,
+    /// Direction in which it is held worst, as long as the standard deviation that this adds.
+    pub weak: Vector2<f64>,
     /// Logarithm of the depth network's depth there and its standard deviation, where it has one.
     pub log_depth: Option<(f64, f64)>,
 }
@@ -141,7 +143,13 @@ impl Map {
     }
 
     /// Where a landmark is seen now, for the pose.
-    pub fn sighting(&self, landmark: &Landmark, seen: Vector2<f64>, sigma: f64) -> Option<Sighting> {
+    pub fn sighting(
+        &self,
+        landmark: &Landmark,
+        seen: Vector2<f64>,
+        sigma: f64,
+        weak: Vector2<f64>,
+    ) -> Option<Sighting> {
         let host = self.keyframe(landmark.host)?;
         Some(Sighting {
             origin: host.map_from_camera.translation.vector,
@@ -150,13 +158,14 @@ impl Map {
             inverse_depth_sigma: landmark.inverse_depth_sigma,
             seen,
             sigma,
+            weak,
         })
     }
 
     /// The landmark in a camera's frame, times its inverse depth; `None` behind the camera.
     pub fn in_camera(&self, landmark: &Landmark, map_from_camera: &Isometry3<f64>) -> Option<Vector3<f64>> {
         let q = self
-            .sighting(landmark, Vector2::zeros(), 1.0)?
+            .sighting(landmark, Vector2::zeros(), 1.0, Vector2::zeros())?
             .in_camera(map_from_camera);
         (q.z > 0.05).then_some(q)
     }

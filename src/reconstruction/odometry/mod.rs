@@ -9,6 +9,7 @@ mod keyframes;
 mod lens;
 mod locate;
 mod map;
+mod pivot;
 mod pose;
 mod road;
 mod search;

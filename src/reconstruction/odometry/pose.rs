@@ -37,6 +37,8 @@ pub(crate) struct Sighting {
     pub seen: Vector2<f64>,
     /// Standard deviation of `seen`.
     pub sigma: f64,
+    /// Direction in which `seen` is held worst, as long as the standard deviation that this adds.
+    pub weak: Vector2<f64>,
 }
 
 /// Residual of one sighting with its derivatives.
@@ -53,7 +55,7 @@ impl Sighting {
             * (self.direction + self.inverse_depth * (self.origin - map_from_camera.translation.vector))
     }
 
-    fn residual(&self, map_from_camera: &Isometry3<f64>) -> Option<Residual> {
+    fn residual(&self, map_from_camera: &Isometry3<f64>, weak: &Vector2<f64>) -> Option<Residual> {
         let q = self.in_camera(map_from_camera);
         if q.z < 0.05 {
             return None;
@@ -68,7 +70,8 @@ impl Sighting {
         let by_depth =
             project * (map_from_camera.rotation.inverse() * (self.origin - map_from_camera.translation.vector));
         let spread = by_depth * self.inverse_depth_sigma;
-        let covariance = Matrix2::identity() * self.sigma.powi(2) + spread * spread.transpose();
+        let covariance =
+            Matrix2::identity() * self.sigma.powi(2) + spread * spread.transpose() + weak * weak.transpose();
         Some(Residual {
             error: Vector2::new(u, v) - self.seen,
             by_pose,
@@ -76,9 +79,10 @@ impl Sighting {
         })
     }
 
-    /// Squared Mahalanobis distance of the sighting from where the point should be seen; infinite behind the camera.
+    /// Squared Mahalanobis distance of the sighting from where the point should be seen; infinite behind the camera. What has
+    /// slid along its edge counts as off here: where all the rest is well held, it says nothing for a pose.
     pub fn distance(&self, map_from_camera: &Isometry3<f64>) -> f64 {
-        self.residual(map_from_camera)
+        self.residual(map_from_camera, &Vector2::zeros())
             .map_or(f64::INFINITY, |r| (r.error.transpose() * r.information * r.error)[0])
     }
 }
@@ -131,13 +135,31 @@ pub(crate) fn difference(from: &Isometry3<f64>, to: &Isometry3<f64>) -> Vector6<
     Vector6::new(shift.x, shift.y, shift.z, turn.x, turn.y, turn.z)
 }
 
-/// How a camera has turned (`before` from `now`) by far points that it saw before and sees now (rays x / z, y / z, 1), robustly;
-/// `pixel` is the angle of one. `None` where too few agree.
-pub(crate) fn turn(
-    pairs: &[(Vector3<f64>, Vector3<f64>)],
-    guess: &UnitQuaternion<f64>,
-    pixel: f64,
-) -> Option<UnitQuaternion<f64>> {
+/// A far point as it was seen before and is seen now: rays (x / z, y / z, 1).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Far {
+    pub before: Vector3<f64>,
+    pub now: Vector3<f64>,
+    /// Direction in which `now` is held worst, as long as the standard deviation that this adds, in those that it has all
+    /// around.
+    pub weak: Vector2<f64>,
+}
+
+impl Far {
+    /// Brings an error of `now` to the same standard deviation in all directions.
+    pub fn whitening(&self) -> Matrix2<f64> {
+        let square = self.weak.norm_squared();
+        if square < 1e-9 {
+            return Matrix2::identity();
+        }
+        let excess = 1.0 - 1.0 / (1.0 + square).sqrt();
+        Matrix2::identity() - self.weak * self.weak.transpose() * (excess / square)
+    }
+}
+
+/// How a camera has turned (`before` from `now`) by far points, robustly; `pixel` is the angle of one. `None` where too few
+/// agree.
+pub(crate) fn turn(pairs: &[Far], guess: &UnitQuaternion<f64>, pixel: f64) -> Option<UnitQuaternion<f64>> {
     let mut turn = UnitQuaternion::new_normalize(guess.into_inner());
     let mut agreeing = 0;
     for round in 0..8 {
@@ -146,15 +168,17 @@ pub(crate) fn turn(
         let mut information = nalgebra::Matrix3::identity() * 1e-6;
         let mut gradient = Vector3::zeros();
         agreeing = 0;
-        for (before, now) in pairs {
+        for far in pairs {
+            let Far { before, now, .. } = far;
+            let whitening = far.whitening();
             let q = turn * now;
             if q.z < 0.05 {
                 continue;
             }
-            let error = Vector2::new(q.x / q.z - before.x, q.y / q.z - before.y);
+            let error = whitening * Vector2::new(q.x / q.z - before.x, q.y / q.z - before.y);
             let project =
                 nalgebra::Matrix2x3::new(1.0 / q.z, 0.0, -q.x / (q.z * q.z), 0.0, 1.0 / q.z, -q.y / (q.z * q.z));
-            let by_turn = -project * turn.to_rotation_matrix().matrix() * now.cross_matrix();
+            let by_turn = -whitening * project * turn.to_rotation_matrix().matrix() * now.cross_matrix();
             let off = error.norm() / tolerance;
             agreeing += usize::from(off < 3.0);
             let weight = 1.0 / (1.0 + off * off).powi(2);
@@ -195,7 +219,7 @@ fn refine(
             }
         }
         for (_, sighting) in sightings.iter().enumerate().filter(|(index, _)| used(*index)) {
-            let Some(residual) = sighting.residual(&pose) else {
+            let Some(residual) = sighting.residual(&pose, &sighting.weak) else {
                 continue;
             };
             let weighted = residual.information * residual.error;
@@ -350,6 +374,7 @@ mod tests {
                     inverse_depth_sigma: if depths_known { 1e-4 } else { 0.2 },
                     seen,
                     sigma: 1e-3,
+                    weak: Vector2::zeros(),
                 }
             })
             .collect()
@@ -374,6 +399,49 @@ mod tests {
             let start = moved(&Isometry3::identity(), &Vector6::new(0.3, -0.2, 0.9, 0.4, 0.1, -0.7));
             prop_assert!((difference(&start, &moved(&start, &by)) - by).norm() < 1e-9);
         }
+    }
+
+    #[test]
+    fn what_slides_along_edges_does_not_take_the_camera_along() {
+        let truth = moved(&Isometry3::identity(), &Vector6::new(0.1, 0.0, 0.3, 0.0, 0.02, 0.0));
+        let mut seen = sightings(&truth, true, 0);
+        // Two of three lie on edges that run across the picture, and slid a standard deviation or two.
+        let slide = Vector2::new(0.002, 0.0);
+        for sighting in seen
+            .iter_mut()
+            .enumerate()
+            .filter(|(index, _)| index % 3 > 0)
+            .map(|(_, s)| s)
+        {
+            sighting.seen += slide;
+            sighting.weak = Vector2::new(0.012, 0.0);
+        }
+        let off = |seen: &[Sighting]| {
+            let solved = solve(seen, &[Isometry3::identity()], None, 50).unwrap();
+            difference(&truth, &solved.map_from_camera).norm()
+        };
+        assert!(off(&seen) < 5e-4, "off by {}", off(&seen));
+        seen.iter_mut().for_each(|sighting| sighting.weak = Vector2::zeros());
+        assert!(off(&seen) > 1e-3, "off by {}", off(&seen));
+    }
+
+    #[test]
+    fn a_turn_is_told_across_edges() {
+        let truth = UnitQuaternion::from_scaled_axis(Vector3::new(0.01, -0.03, 0.005));
+        let pairs: Vec<Far> = (0..40)
+            .map(|index| {
+                let now = Vector3::new((index % 8) as f64 * 0.12 - 0.42, (index / 8) as f64 * 0.1 - 0.2, 1.0);
+                let slid = if index % 2 == 0 { 0.004 } else { 0.0 };
+                let before = truth * (now - Vector3::new(slid, 0.0, 0.0));
+                Far {
+                    before: before / before.z,
+                    now,
+                    weak: Vector2::new(if index % 2 == 0 { 12.0 } else { 0.0 }, 0.0),
+                }
+            })
+            .collect();
+        let found = turn(&pairs, &UnitQuaternion::identity(), 1.0 / 500.0).unwrap();
+        assert!(found.angle_to(&truth) < 2e-4, "off by {}", found.angle_to(&truth));
     }
 
     #[test]

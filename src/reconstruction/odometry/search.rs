@@ -25,6 +25,8 @@ pub(super) struct Found {
     pub position: Point2<f32>,
     pub seen: Vector2<f64>,
     pub sigma_px: f64,
+    /// Direction in which it is held worst, as long as the standard deviation that this adds, pixels.
+    pub weak_px: Vector2<f64>,
 }
 
 impl Odometry {
@@ -153,6 +155,7 @@ impl Odometry {
                 inverse_depth_sigma: 0.0,
                 seen: Vector2::zeros(),
                 sigma: 1.0,
+                weak: Vector2::zeros(),
             };
             let q = sighting.in_camera(pose);
             if q.z > 0.05 { lens.project(&q) } else { None }
@@ -248,6 +251,7 @@ fn seen(lens: &Lens, landmark: usize, at: &Match, sigma_px: f64) -> Option<Found
         position: at.position,
         seen: lens.ray(&at.position)?.xy(),
         sigma_px,
+        weak_px: at.weak.cast() * sigma_px,
     })
 }
 

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use nalgebra::{Isometry3, Matrix6, Point2, Vector3, Vector6};
+use nalgebra::{Isometry3, Matrix6, Point2, Translation3, Vector2, Vector3, Vector6};
 
 use super::adjust::adjust;
 use super::driving::{Moment, RoadWatch};
@@ -15,6 +15,7 @@ use super::gray::GrayPyramid;
 use super::lens::{Excluded, GroundPrior, Lens, MovableRegion};
 use super::locate::{MIN_INLIERS, pick, weigh};
 use super::map::{Map, WINDOW};
+use super::pivot::{Pivot, Seen};
 use super::pose::{Expected, Solved, difference, moved};
 use super::search::{Found, coarse_correlation};
 use crate::camera::Intrinsics;
@@ -26,6 +27,10 @@ use crate::reconstruction::ground::GroundPlane;
 pub(super) const FEATURES: usize = 220;
 /// Median flow that counts as no motion, working pixels.
 const STILL_PX: f32 = 0.3;
+/// Who is faster than this (map units a second) does not stop from one picture to the next: then nothing must have moved for
+/// this long, seconds.
+const STOPPING: f64 = 1.5;
+const SURELY_STILL_S: f64 = 0.3;
 /// Contrast of the coarsest picture below which there is nothing to see, grey levels.
 const MIN_CONTRAST: f32 = 2.5;
 /// Standard deviation of a position that was followed from picture to picture, and of one found with its own patch, px.
@@ -98,6 +103,7 @@ pub(crate) struct Outcome {
 struct Rest {
     pose: Isometry3<f64>,
     positions: Vec<(u64, Point2<f32>)>,
+    since_s: f64,
 }
 
 pub(super) struct Last {
@@ -115,6 +121,8 @@ pub(crate) struct Odometry {
     pub(super) map: Map,
     last: Option<Last>,
     rest: Option<Rest>,
+    /// Whether it only turns.
+    pivot: Pivot,
     /// What the road tells.
     road: RoadWatch,
     lens: Option<(Intrinsics, u32, Arc<Lens>)>,
@@ -139,6 +147,7 @@ impl Odometry {
         self.map.clear();
         self.last = None;
         self.rest = None;
+        self.pivot = Pivot::default();
         self.road = RoadWatch::default();
         self.lost_since_s = None;
         self.depth_log_bias = 0.0;
@@ -246,6 +255,7 @@ impl Odometry {
     ) -> Outcome {
         self.map.clear();
         self.rest = None;
+        self.pivot = Pivot::default();
         self.road.clear();
         if continuity == Continuity::Cut {
             self.road = RoadWatch::default();
@@ -332,9 +342,15 @@ impl Odometry {
         };
         self.lost_since_s = None;
         let mut pose = solved.map_from_camera;
-        let still = road.is_none_or(|road| road.speed_mps < MOVING_MPS) && self.test_rest(&found, &solved, &mut pose);
+        let still = road.is_none_or(|road| road.speed_mps < MOVING_MPS)
+            && self.test_rest(&found, &solved, &last, input.time_s, &mut pose);
+        let turning = if still || road.is_some_and(|road| road.speed_mps >= MOVING_MPS) {
+            false
+        } else {
+            self.test_pivot(lens, &found, &solved, &last, input.time_s, &mut pose)
+        };
         self.note(&found, &solved);
-        let plane = if still {
+        let plane = if still || turning {
             None
         } else {
             let moment = Moment {
@@ -363,10 +379,16 @@ impl Odometry {
         let inlier_ratio = solved.inlier_count as f64 / found.len().max(1) as f64;
         self.since_keyframe += 1;
         if self.keyframe_due(lens, &found, &solved, still) {
-            let inliers: Vec<Found> = pick(&found, &solved.inliers);
+            let mut inliers: Vec<Found> = pick(&found, &solved.inliers);
+            if road.is_some() {
+                // What lies on an edge was followed from where the road puts it, and is held there along the edge too.
+                inliers.iter_mut().for_each(|found| found.weak_px = Vector2::zeros());
+            }
             let id = self.add_keyframe(input, lens, excluded, picture, &pose, &inliers);
             if let Some(ground) = input.ground.filter(|_| road.is_some()) {
                 self.map.hold_newest(ground.height);
+            } else if turning {
+                self.map.hold_newest(1.0);
             }
             adjust(&mut self.map, 4);
             if let Some(keyframe) = self.map.keyframe(id) {
@@ -374,6 +396,9 @@ impl Odometry {
             }
             if let Some(rest) = self.rest.as_mut().filter(|_| still) {
                 rest.pose = pose;
+            }
+            if turning {
+                self.pivot.shift_to(&pose);
             }
             self.map.prune();
         }
@@ -389,7 +414,7 @@ impl Odometry {
             map_from_camera: pose,
             covariance: solved.covariance,
             inlier_ratio,
-            still,
+            still: still || turning,
             lost: false,
             continuity: Continuity::Kept,
             depth_log_ratio,
@@ -451,7 +476,14 @@ impl Odometry {
     }
 
     /// The static test: when the median landmark is where it was when the camera came to rest, the camera is too.
-    fn test_rest(&mut self, found: &[Found], solved: &Solved, pose: &mut Isometry3<f64>) -> bool {
+    fn test_rest(
+        &mut self,
+        found: &[Found],
+        solved: &Solved,
+        last: &Last,
+        time_s: f64,
+        pose: &mut Isometry3<f64>,
+    ) -> bool {
         if let Some(rest) = &self.rest {
             let mut moved: Vec<f32> = found
                 .iter()
@@ -463,6 +495,12 @@ impl Odometry {
                 .collect();
             moved.sort_unstable_by(f32::total_cmp);
             if moved.len() >= MIN_INLIERS && moved[moved.len() / 2] < STILL_PX {
+                let fast = last
+                    .velocity
+                    .is_some_and(|velocity| velocity.fixed_rows::<3>(0).norm() > STOPPING);
+                if fast && time_s - rest.since_s < SURELY_STILL_S {
+                    return false;
+                }
                 *pose = rest.pose;
                 return true;
             }
@@ -472,8 +510,54 @@ impl Odometry {
             .filter_map(|found| Some((self.map.landmarks.get(found.landmark)?.id, found.position)))
             .collect();
         positions.sort_unstable_by_key(|(id, _)| *id);
-        self.rest = Some(Rest { pose: *pose, positions });
+        self.rest = Some(Rest {
+            pose: *pose,
+            positions,
+            since_s: time_s,
+        });
         false
+    }
+
+    /// Whether the camera has only turned for a while: then it is where it was when that began.
+    fn test_pivot(
+        &mut self,
+        lens: &Lens,
+        found: &[Found],
+        solved: &Solved,
+        last: &Last,
+        time_s: f64,
+        pose: &mut Isometry3<f64>,
+    ) -> bool {
+        let seen: Vec<Seen> = found
+            .iter()
+            .zip(&solved.inliers)
+            .filter_map(|(found, inlier)| {
+                let landmark = self.map.landmarks.get(found.landmark)?;
+                let free = self.map.in_camera(landmark, &solved.map_from_camera)?;
+                Some(Seen {
+                    landmark: landmark.id,
+                    ray: found.seen.push(1.0),
+                    weak: found.weak_px / found.sigma_px,
+                    off: free.xy() / free.z - found.seen,
+                    agrees: *inlier,
+                })
+            })
+            .collect();
+        let guess = last.pose.rotation.inverse() * pose.rotation;
+        match self.pivot.turned(&seen, &last.pose.rotation, &guess, lens.focal) {
+            Some(rotation) => {
+                let held = self.pivot.hold(&seen, &rotation, time_s);
+                if let Some(position) = held {
+                    *pose = Isometry3::from_parts(Translation3::from(position), rotation);
+                }
+                held.is_some()
+            }
+            None => {
+                let agreeing = seen.iter().filter(|seen| seen.agrees);
+                self.pivot.begin(agreeing, pose, time_s);
+                false
+            }
+        }
     }
 
     /// Notes which landmarks agreed.
