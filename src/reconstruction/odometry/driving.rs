@@ -40,6 +40,9 @@ const MAX_CORRECTION: f64 = 0.15;
 /// A speed is believed from this chance on, at first and later, when it is not known better than so.
 const MIN_CHANCE: (f64, f64) = (0.95, 0.6);
 const MAX_RELATIVE_SIGMA: f64 = 0.1;
+/// A change beyond what brakes and motors do counts as a speed that is new, metres per second (squared).
+const MOST_BRAKING_MPS2: f64 = 8.0;
+const LEAST_JUMP_MPS: f64 = 1.0;
 /// They are too when the pictures agree less than this share of what they did.
 const POOR: f64 = 0.6;
 /// A road that tells no speed in so many pictures at first is none.
@@ -127,6 +130,8 @@ pub(super) struct RoadWatch {
     poor: bool,
     /// Whether the speed was ever known.
     decided: bool,
+    /// The speed that was certain last, and when.
+    told: Option<(f64, f64)>,
 }
 
 impl RoadWatch {
@@ -189,7 +194,7 @@ impl RoadWatch {
         let believed = self.belief.believed();
         self.watch_agreement(road.correlation(pitch, believed.speed_mps).unwrap_or(0.0));
         let rough_mps = (rough.translation.vector - last.pose.translation.vector).norm() / ground.to_map / dt.max(1e-3);
-        if !self.is_certain(&believed, rough_mps) {
+        if !self.is_certain(&believed, rough_mps, input.time_s) {
             return None;
         }
         let speed_mps = road.sharpened(believed.speed_mps, pitch) * self.correction.exp();
@@ -266,13 +271,24 @@ impl RoadWatch {
     }
 
     /// Whether a speed is known well enough to be told. Slow motion and standing still are what landmarks tell best.
-    fn is_certain(&mut self, believed: &Believed, rough_mps: f64) -> bool {
-        let least = if self.decided { MIN_CHANCE.1 } else { MIN_CHANCE.0 };
+    fn is_certain(&mut self, believed: &Believed, rough_mps: f64, time_s: f64) -> bool {
+        let jumped = self.told.is_some_and(|(speed_mps, then_s)| {
+            let possible = MOST_BRAKING_MPS2 * (time_s - then_s) + LEAST_JUMP_MPS + SHARPEN * speed_mps;
+            (believed.speed_mps - speed_mps).abs() > possible
+        });
+        let least = if self.decided && !jumped {
+            MIN_CHANCE.1
+        } else {
+            MIN_CHANCE.0
+        };
         let certain = believed.chance >= least
             && self.pictures > 2
             && believed.sigma_mps <= (MAX_RELATIVE_SIGMA * believed.speed_mps).max(0.3)
             && !self.poor;
         self.decided |= certain;
+        if certain {
+            self.told = Some((believed.speed_mps, time_s));
+        }
         certain && (believed.speed_mps > SLOW_MPS || rough_mps > 2.0 * SLOW_MPS)
     }
 

@@ -16,8 +16,12 @@ const EXPLAINED_PX: f64 = 0.7;
 /// them, and it did not only turn.
 const CONTRADICTED_PX: f64 = 1.5;
 const MOST_CONTRADICTING: f64 = 0.1;
-/// Landmarks that must be known from before.
+/// Landmarks that must be known from before, and one of how many in view.
 const LEAST: usize = 20;
+const LEAST_SHARE: usize = 2;
+/// They must have been seen for this long, seconds, and for this share of the time since the turning began.
+const OLD_S: f64 = 0.3;
+const OLD_SHARE: f64 = 0.5;
 /// Time for which turning alone must have explained everything, seconds: who drives away slowly has moved further by then.
 const ESTABLISHED_S: f64 = 0.5;
 /// Directions kept at most.
@@ -42,8 +46,8 @@ pub(super) struct Seen {
 pub(super) struct Pivot {
     position: Vector3<f64>,
     since_s: f64,
-    /// By the landmark's id; unit, map.
-    directions: BTreeMap<u64, Vector3<f64>>,
+    /// By the landmark's id: unit, map; and when it was first seen so.
+    directions: BTreeMap<u64, (Vector3<f64>, f64)>,
 }
 
 impl Pivot {
@@ -52,7 +56,7 @@ impl Pivot {
         self.position = map_from_camera.translation.vector;
         self.since_s = time_s;
         self.directions = seen
-            .map(|seen| (seen.landmark, map_from_camera.rotation * seen.ray.normalize()))
+            .map(|seen| (seen.landmark, (map_from_camera.rotation * seen.ray.normalize(), time_s)))
             .collect();
     }
 
@@ -64,12 +68,19 @@ impl Pivot {
         last: &UnitQuaternion<f64>,
         guess: &UnitQuaternion<f64>,
         focal: f64,
+        time_s: f64,
     ) -> Option<UnitQuaternion<f64>> {
+        // What came into view a moment ago has had no time to contradict.
+        let old_s = OLD_S.min(OLD_SHARE * (time_s - self.since_s));
         let to_last = last.inverse();
         let (pairs, free): (Vec<Far>, Vec<Vector2<f64>>) = seen
             .iter()
             .filter_map(|seen| {
-                let before = to_last * self.directions.get(&seen.landmark)?;
+                let (direction, since_s) = self.directions.get(&seen.landmark)?;
+                if time_s - since_s < old_s {
+                    return None;
+                }
+                let before = to_last * direction;
                 let far = Far {
                     before: before / before.z,
                     now: seen.ray,
@@ -78,7 +89,7 @@ impl Pivot {
                 (before.z > 0.1).then_some((far, seen.off))
             })
             .unzip();
-        if pairs.len() < LEAST || pairs.len() * 2 < seen.len() {
+        if pairs.len() < LEAST || pairs.len() * LEAST_SHARE < seen.len() {
             return None;
         }
         let turn = pose::turn(&pairs, guess, 1.0 / focal)?;
@@ -107,7 +118,7 @@ impl Pivot {
         for seen in seen {
             self.directions
                 .entry(seen.landmark)
-                .or_insert_with(|| rotation * seen.ray.normalize());
+                .or_insert_with(|| (rotation * seen.ray.normalize(), time_s));
         }
         while self.directions.len() > MOST {
             self.directions.pop_first();
@@ -175,7 +186,7 @@ mod tests {
             let seen = look(&truth, frame);
             assert!(seen.len() > 40);
             let guess = last.rotation.inverse() * truth.rotation;
-            match pivot.turned(&seen, &last.rotation, &guess, FOCAL) {
+            match pivot.turned(&seen, &last.rotation, &guess, FOCAL, time_s) {
                 Some(rotation) => {
                     assert!(rotation.angle_to(&truth.rotation) < 0.01);
                     if let Some(position) = pivot.hold(&seen, &rotation, time_s) {

@@ -342,13 +342,15 @@ impl Odometry {
         };
         self.lost_since_s = None;
         let mut pose = solved.map_from_camera;
-        let still = road.is_none_or(|road| road.speed_mps < MOVING_MPS)
-            && self.test_rest(&found, &solved, &last, input.time_s, &mut pose);
-        let turning = if still || road.is_some_and(|road| road.speed_mps >= MOVING_MPS) {
-            false
+        let (mut still, mut turning) = (false, false);
+        if road.is_some_and(|road| road.speed_mps >= MOVING_MPS) {
+            // What was seen before says nothing of where the camera is by now.
+            self.rest = None;
+            self.pivot = Pivot::default();
         } else {
-            self.test_pivot(lens, &found, &solved, &last, input.time_s, &mut pose)
-        };
+            still = self.test_rest(&found, &solved, &last, input.time_s, &mut pose);
+            turning = !still && self.test_pivot(lens, &found, &solved, &last, input.time_s, &mut pose);
+        }
         self.note(&found, &solved);
         let plane = if still || turning {
             None
@@ -544,7 +546,10 @@ impl Odometry {
             })
             .collect();
         let guess = last.pose.rotation.inverse() * pose.rotation;
-        match self.pivot.turned(&seen, &last.pose.rotation, &guess, lens.focal) {
+        match self
+            .pivot
+            .turned(&seen, &last.pose.rotation, &guess, lens.focal, time_s)
+        {
             Some(rotation) => {
                 let held = self.pivot.hold(&seen, &rotation, time_s);
                 if let Some(position) = held {
