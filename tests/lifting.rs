@@ -280,3 +280,20 @@ fn boxes_without_sense_are_nowhere() {
         assert!(lift(&view, "car", &bbox).observation.is_none());
     }
 }
+
+#[test]
+fn what_something_nearer_covers_is_less_certain() {
+    let view = view_of(Some(camera(6.0, 20f64.to_radians())), None);
+    let (bbox, _) = appearance(&view, "person", 15.0, 1.0, 0.0).unwrap();
+    let spread = |covered: f64| {
+        let seen = Seen {
+            covered,
+            ..Seen::boxed(bbox, ClassLabel::new("person"))
+        };
+        let lifted = Lifter::new(Arc::default()).lift_box(&seen, &view, WIDTH, HEIGHT);
+        let (_, covariance) = lifted.observation.unwrap().position().unwrap();
+        covariance.trace().sqrt()
+    };
+    let (free, touched, hidden) = (spread(0.0), spread(0.05), spread(0.6));
+    assert!(free < touched && touched < hidden, "{free}, {touched}, {hidden} m");
+}

@@ -11,7 +11,7 @@ use crate::detection::ClassLabel;
 use crate::frame::FrameTime;
 use crate::kinematics::{ClockHour, KinematicState, ObjectState, Reliability, Sample, clockwise_angle_rad};
 use crate::reconstruction::{Lifter, Observation, View};
-use crate::tracking::{Track, TrackStatus};
+use crate::tracking::{Fronts, Track, TrackStatus};
 
 /// Slowest settled speed that has a direction, m/s: half of a slow walk.
 const DIRECTION_GATE_MPS: f64 = 0.5;
@@ -49,6 +49,7 @@ pub struct MotionEngine {
     /// The reconstruction's scene: positions of different scenes do not compare.
     scene: Option<u64>,
     observations: Vec<ObjectObservation>,
+    fronts: Fronts,
     pending: Vec<Stored>,
 }
 
@@ -71,6 +72,7 @@ impl MotionEngine {
             time_s: None,
             scene: None,
             observations: Vec::new(),
+            fronts: Fronts::default(),
             pending: Vec::new(),
             settings,
         }
@@ -92,13 +94,16 @@ impl MotionEngine {
         {
             self.finish();
         }
+        let seen = tracks.iter().filter(|track| track.status == TrackStatus::Tracked);
+        self.fronts.gather(seen.map(|track| track.bbox));
         let mut observations = std::mem::take(&mut self.observations);
         observations.clear();
         observations.extend(tracks.iter().map(|track| {
             let (observation, reliability) = match track.status {
                 TrackStatus::Tracked => {
                     let heading = self.objects.get(&track.id).and_then(MovingObject::heading);
-                    let lifted = self.lifter.lift(track, heading, view, width, height);
+                    let covered = f64::from(self.fronts.cover(&track.bbox));
+                    let lifted = self.lifter.lift(track, heading, covered, view, width, height);
                     (lifted.observation, lifted.reliability)
                 }
                 TrackStatus::Lost => (None, Reliability::Reliable),

@@ -5,6 +5,7 @@ mod association;
 mod camera_motion;
 pub mod evaluation;
 mod filter;
+mod fronts;
 mod input;
 pub mod mot_challenge;
 pub mod scores;
@@ -14,6 +15,7 @@ mod tracker;
 mod tracklet;
 
 pub use camera_motion::CameraMotion;
+pub use fronts::Fronts;
 pub use input::{FrameInput, TrackerStats, WorldPosition};
 pub use settings::TrackerSettings;
 pub use track::{Track, TrackStatus};

@@ -8,12 +8,13 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use crate::detection::{BoundingBox, ClassLabel, Detection};
+use crate::detection::{ClassLabel, Detection};
 use crate::frame::FrameTime;
 
 use super::assignment::{Assignment, Pair};
 use super::association::{PairFinder, Rule};
 use super::filter::TimeStep;
+use super::fronts::Fronts;
 use super::input::{FrameInput, TrackerStats};
 use super::settings::TrackerSettings;
 use super::track::Track;
@@ -41,7 +42,7 @@ pub struct Tracker {
     pairs: Vec<Pair>,
     matched: Vec<(usize, usize)>,
     /// Predicted boxes that may hide others, by the left edge.
-    fronts: Vec<BoundingBox>,
+    fronts: Fronts,
 }
 
 impl Tracker {
@@ -68,7 +69,7 @@ impl Tracker {
             assignment: Assignment::default(),
             pairs: Vec::new(),
             matched: Vec::new(),
-            fronts: Vec::new(),
+            fronts: Fronts::default(),
         }
     }
 
@@ -221,31 +222,16 @@ impl Tracker {
         self.tracklets.iter_mut().for_each(|track| track.filter.predict(&step));
     }
 
-    /// Notes how much of each predicted box is behind a track that was seen in the last frame and is nearer. On the ground,
-    /// what is nearer has the lower lower edge.
+    /// Notes how much of each predicted box is behind a track that was seen in the last frame.
     fn find_covered(&mut self) {
         if self.settings.occlusion_noise <= 0.0 {
             return;
         }
-        self.fronts.clear();
         let seen = |track: &&Tracklet| track.confirmed() && track.seen_last_frame();
-        let boxes = self
-            .tracklets
-            .iter()
-            .filter(seen)
-            .map(|track| track.filter.bounding_box());
-        self.fronts.extend(boxes);
-        self.fronts.sort_unstable_by(|a, b| a.x0.total_cmp(&b.x0));
-        let widest = self.fronts.iter().map(|bbox| bbox.width()).fold(0.0, f32::max);
+        let boxes = self.tracklets.iter().filter(seen);
+        self.fronts.gather(boxes.map(|track| track.filter.bounding_box()));
         for track in &mut self.tracklets {
-            let bbox = track.filter.bounding_box();
-            let start = self.fronts.partition_point(|front| front.x0 < bbox.x0 - widest);
-            let near = self.fronts[start..].iter().take_while(|front| front.x0 < bbox.x1);
-            // A track is not nearer than itself.
-            let shared = near
-                .filter(|front| front.y1 > bbox.y1)
-                .map(|front| bbox.intersection(front));
-            track.covered = shared.fold(0.0, f32::max) / bbox.area().max(1.0);
+            track.covered = self.fronts.cover(&track.filter.bounding_box());
         }
     }
 
