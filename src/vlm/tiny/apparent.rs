@@ -8,7 +8,7 @@
 
 use nalgebra::{Point3, Vector3};
 
-use super::clip::{Clip, ClipCamera, State};
+use super::clip::{Clip, ClipCamera, ClipObject, State};
 use crate::detection::BoundingBox;
 
 /// What an object of unknown class is taken to be high, metres: between a car and a person.
@@ -144,6 +144,57 @@ impl Apparent {
     }
 }
 
+/// Where the middle of an object's box is seen over time.
+pub struct Middles(Vec<Option<(Seen, f64)>>);
+
+/// The middle of a box at a time, as tangents of the angles from the optical axis.
+#[derive(Clone, Copy, Debug)]
+pub struct Middle {
+    /// To the right.
+    pub across: f64,
+    /// Downward.
+    pub down: f64,
+    /// Rate of `across`, per second.
+    pub across_rate: f64,
+    /// Rate of `down`, per second.
+    pub down_rate: f64,
+    /// Height of the box, of the same unit.
+    pub height: f64,
+}
+
+impl Middles {
+    /// Of an object's boxes that the picture's edge does not cut.
+    pub fn new(clip: &Clip, object: &ClipObject) -> Self {
+        let boxes = clip.times_s.iter().zip(&object.boxes);
+        let seen = boxes.map(|(time_s, bbox)| {
+            let bbox = bbox.filter(BoundingBox::is_valid)?;
+            let seen = Seen::new(&clip.camera, *time_s, &bbox);
+            seen.whole
+                .iter()
+                .all(|whole| *whole)
+                .then_some((seen, seen.foot - 0.5 * seen.height))
+        });
+        Self(seen.collect())
+    }
+
+    /// At a time; `None` where no whole box is seen around it.
+    pub fn at(&self, time_s: f64) -> Option<Middle> {
+        let near = |of: &dyn Fn(&(Seen, f64)) -> f64| {
+            let values = self.0.iter().flatten();
+            Local::of_values(time_s, values.map(|seen| (seen.0.time_s, of(seen), 1.0)))
+        };
+        let (across, down) = (near(&|(seen, _)| seen.across)?, near(&|(_, middle)| *middle)?);
+        let height = near(&|(seen, _)| seen.height.ln())?;
+        Some(Middle {
+            across: across.value,
+            down: down.value,
+            across_rate: across.rate,
+            down_rate: down.rate,
+            height: height.value.exp(),
+        })
+    }
+}
+
 /// A value and its rate at a time, from what is known around it.
 #[derive(Clone, Copy, Debug)]
 struct Local {
@@ -155,13 +206,21 @@ struct Local {
 impl Local {
     /// A straight line through what `of` says of the boxes around `time_s`: each with a weight, the inverse of its variance.
     fn of(time_s: f64, seen: &[Option<Seen>], of: impl Fn(&Seen) -> Option<(f64, f64)>) -> Option<Self> {
+        let values = seen.iter().flatten().filter_map(|seen| {
+            let (value, weight) = of(seen)?;
+            Some((seen.time_s, value, weight))
+        });
+        Self::of_values(time_s, values)
+    }
+
+    /// The same through values with their times and weights.
+    fn of_values(time_s: f64, values: impl Iterator<Item = (f64, f64, f64)>) -> Option<Self> {
         let mut sums = [0.0f64; 5];
-        for seen in seen.iter().flatten() {
-            let dt_s = seen.time_s - time_s;
+        for (value_s, value, weight) in values {
+            let dt_s = value_s - time_s;
             if dt_s.abs() > 3.0 * SMOOTHING_S {
                 continue;
             }
-            let Some((value, weight)) = of(seen) else { continue };
             let weight = weight * (-0.5 * (dt_s / SMOOTHING_S).powi(2)).exp();
             let terms = [1.0, dt_s, dt_s * dt_s, value, dt_s * value];
             for (sum, term) in sums.iter_mut().zip(terms) {
@@ -253,7 +312,6 @@ fn cost(ray: f64, objects: &[Vec<&Seen>]) -> f64 {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::vlm::tiny::clip::ClipObject;
 
     /// A camera 6 m high that looks down by `pitch_deg`; objects 1.7 m high that walk straight on from a place (ahead, left)
     /// with a velocity.

@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::bearings::{BEARINGS, bearings};
 use super::clip::{Clip, MAX_VIEWS, VIEW_CHANNELS, VIEW_HEIGHT, VIEW_WIDTH};
 use super::network::Input;
 use super::tokens::{
@@ -36,6 +37,7 @@ pub fn input(asked: &[Asked<'_>], device: &Device) -> Input {
     let views = most_views(asked);
     let (fine_cells, coarse_cells) = (FINE.0 * FINE.1, COARSE.0 * COARSE.1);
     let mut tokens = vec![0.0f32; clips * rows * times * TOKEN_FEATURES];
+    let mut told = vec![0.0f32; clips * rows * times * 2 * BEARINGS];
     let mut query = vec![0.0f32; clips * rows * QUERY_FEATURES];
     let mut view = vec![0.0f32; clips * views * VIEW_FEATURES];
     let mut places = vec![0.0f32; clips * times * views];
@@ -54,6 +56,9 @@ pub fn input(asked: &[Asked<'_>], device: &Device) -> Input {
             let found = object_tokens(clip, object, states, *span_s);
             let from = (index * rows + row) * times * TOKEN_FEATURES;
             tokens[from..from + found.len()].copy_from_slice(&found);
+            let ways = bearings(clip, *object_index, states, *span_s);
+            let from = (index * rows + row) * times * 2 * BEARINGS;
+            told[from..from + 2 * BEARINGS * ways.len()].copy_from_slice(ways.as_flattened());
             let from = (index * rows + row) * QUERY_FEATURES;
             query[from..from + QUERY_FEATURES].copy_from_slice(&query_features(clip, *span_s, asked.with_states));
             for (at, seen) in clip.views.iter().take(views).enumerate() {
@@ -80,6 +85,7 @@ pub fn input(asked: &[Asked<'_>], device: &Device) -> Input {
     }
     Input {
         tokens: Tensor::from_data(TensorData::new(tokens, [clips, rows, times, TOKEN_FEATURES]), device),
+        bearings: Tensor::from_data(TensorData::new(told, [clips, rows, times, 2 * BEARINGS]), device),
         query: Tensor::from_data(TensorData::new(query, [clips, rows, QUERY_FEATURES]), device),
         views: Tensor::from_data(TensorData::new(view, [clips, views, VIEW_FEATURES]), device),
         places: Tensor::from_data(TensorData::new(places, [clips, times, views]), device),

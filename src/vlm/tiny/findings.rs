@@ -61,7 +61,9 @@ impl Findings {
         (total > 0.02).then(|| (best as u8 + 1, f64::from(likeliest / total)))
     }
 
-    /// When it moves toward `hour`: the run of steps that is likeliest to be all of it, seconds of the clip.
+    /// When it moves toward `hour`, seconds of the clip: the stretch whose expected overlap with the true one, intersection
+    /// over union, is greatest. Who asks when it does knows that it does; steps stand or fall together, so their probabilities
+    /// count relative to the greatest.
     pub fn run_toward(&self, hour: u8) -> Option<(f64, f64)> {
         let class = usize::from(hour).checked_sub(1).filter(|class| *class < STANDING)?;
         let (start_s, end_s) = self.span_s;
@@ -69,22 +71,19 @@ impl Findings {
             .hours
             .windows(2)
             .filter(|pair| pair[0].0 >= start_s - 0.02 && pair[1].0 <= end_s + 0.02)
-            .map(|pair| {
-                let likely = f64::from(pair[1].1[class]).clamp(1e-4, 1.0 - 1e-4);
-                (pair[0].0, pair[1].0, (likely / (1.0 - likely)).ln())
-            })
+            .map(|pair| (pair[0].0, pair[1].0, f64::from(pair[1].1[class])))
             .collect();
-        // The stretch with the greatest sum of log odds (Kadane), at least one step.
+        let most = inside.iter().map(|(.., likely)| *likely).fold(1e-6, f64::max);
+        let whole: f64 = inside.iter().map(|(.., likely)| likely / most).sum();
         let mut best: Option<(f64, f64, f64)> = None;
-        let (mut from_s, mut sum) = (0.0, f64::NEG_INFINITY);
-        for (start_s, end_s, odds) in &inside {
-            if sum <= 0.0 {
-                (from_s, sum) = (*start_s, *odds);
-            } else {
-                sum += odds;
-            }
-            if best.is_none_or(|(_, _, most)| sum > most) {
-                best = Some((from_s, *end_s, sum));
+        for (first, (from_s, ..)) in inside.iter().enumerate() {
+            let mut shared = 0.0;
+            for (steps, (_, to_s, likely)) in (1u32..).zip(&inside[first..]) {
+                shared += likely / most;
+                let overlap = shared / (f64::from(steps) + whole - shared);
+                if best.is_none_or(|(_, _, greatest)| overlap > greatest) {
+                    best = Some((*from_s, *to_s, overlap));
+                }
             }
         }
         best.map(|(from_s, to_s, _)| (from_s, to_s))

@@ -3,6 +3,7 @@
 
 pub mod apparent;
 pub mod batch;
+mod bearings;
 pub mod clip;
 mod findings;
 mod live;

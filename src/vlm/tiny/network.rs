@@ -5,8 +5,9 @@ use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::{gelu, softmax};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 
+use super::bearings::BEARINGS;
 use super::clip::{VIEW_CHANNELS, VIEW_HEIGHT, VIEW_WIDTH};
 use super::tokens::{COARSE, FINE, QUERY_FEATURES, TOKEN_FEATURES, VIEW_FEATURES};
 
@@ -24,6 +25,16 @@ pub const STEP_OUTPUTS: usize = 15;
 pub const STANDING: usize = 12;
 /// Answers over the time asked about: mean and logarithm of sigma of the log speed, and the direction gone.
 pub const SPAN_OUTPUTS: usize = 4;
+
+/// Greatest size of the logarithm of how much a told direction counts.
+const TRUST: f64 = 4.0;
+
+/// Cosine and sine of each hour's angle, 1 to 12, clockwise from twelve: `[2, STANDING]`.
+fn compass(device: &Device) -> Tensor<2> {
+    let angles = (1..=STANDING).map(|hour| std::f32::consts::TAU * hour as f32 / STANDING as f32);
+    let (cosines, sines): (Vec<f32>, Vec<f32>) = angles.map(|angle| (angle.cos(), angle.sin())).unzip();
+    Tensor::from_data(TensorData::new([cosines, sines].concat(), [2, STANDING]), device)
+}
 
 /// What the convolutions make of `n` pictures.
 #[derive(Clone, Debug)]
@@ -65,6 +76,9 @@ impl Seen {
 pub struct Input {
     /// `[g, m, t, TOKEN_FEATURES]`.
     pub tokens: Tensor<4>,
+    /// Cosine and sine of the way at each time, clockwise from the first move, as each of [`BEARINGS`] tells it, or zeros:
+    /// `[g, m, t, 2 · BEARINGS]`.
+    pub bearings: Tensor<4>,
     /// `[g, m, QUERY_FEATURES]`.
     pub query: Tensor<3>,
     /// `[g, k, VIEW_FEATURES]`.
@@ -107,6 +121,7 @@ pub struct Network {
     span_mid: Linear,
     span_out: Linear,
     step_out: Linear,
+    trusts: Linear,
 }
 
 /// Pre-normalised self-attention and a two-layer perceptron.
@@ -185,6 +200,7 @@ impl Network {
             span_mid: LinearConfig::new(WIDTH, WIDTH).init(device),
             span_out: LinearConfig::new(WIDTH, SPAN_OUTPUTS).init(device),
             step_out: LinearConfig::new(WIDTH, STEP_OUTPUTS).init(device),
+            trusts: LinearConfig::new(WIDTH, BEARINGS).init(device),
         }
     }
 
@@ -243,9 +259,21 @@ impl Network {
         }
         let x = self.norm.forward(x);
         let asked = x.clone().narrow(1, 0, 1).reshape([rows, WIDTH]);
+        let x = x.narrow(1, 1, times);
+        let steps = self.step_out.forward(x.clone());
+        // The hours start from what is told, as a von Mises distribution: the network decides how much each way counts.
+        let trusts = self.trusts.forward(x).clamp(-TRUST, TRUST).exp();
+        let told = input.bearings.reshape([rows, times, BEARINGS, 2]) * trusts.unsqueeze_dim::<4>(3);
+        let told = told
+            .sum_dim(2)
+            .reshape([rows * times, 2])
+            .matmul(compass(&steps.device()))
+            .reshape([rows, times, STANDING]);
+        let hours = steps.clone().narrow(2, 0, STANDING) + told;
+        let others = steps.narrow(2, STANDING, STEP_OUTPUTS - STANDING);
         Output {
             span: self.span_out.forward(gelu(self.span_mid.forward(asked))),
-            steps: self.step_out.forward(x.narrow(1, 1, times)),
+            steps: Tensor::cat(vec![hours, others], 2),
         }
     }
 }

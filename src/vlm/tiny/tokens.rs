@@ -41,7 +41,8 @@ impl States {
             .collect()
     }
 
-    fn states(&self) -> &[Option<State>] {
+    /// As they are known.
+    pub fn states(&self) -> &[Option<State>] {
         match self {
             Self::Engine(states) | Self::Apparent(states) => states,
         }

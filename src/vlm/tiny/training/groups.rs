@@ -26,6 +26,9 @@ const MIN_DISPLACEMENT_M: f64 = 1.0;
 /// How much more the last step counts, and a step toward another hour than twelve.
 const LAST_WEIGHT: f32 = 3.0;
 const TURNED_WEIGHT: f32 = 3.0;
+/// How much more the last step counts when it goes toward another hour than twelve: the task asks for the last step's hour,
+/// and for each of the twelve as often.
+const LAST_TURNED_WEIGHT: f32 = 3.0;
 
 /// What the model may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,6 +182,9 @@ fn row(
         }
         if time == to {
             weight *= LAST_WEIGHT;
+            if class != STANDING && class != 11 {
+                weight *= LAST_TURNED_WEIGHT;
+            }
         }
         hours.push((class, weight));
         let speed = match time {

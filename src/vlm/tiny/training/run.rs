@@ -8,6 +8,7 @@ use std::time::Instant;
 use burn::grad_clipping::GradientClippingConfig;
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::store::ModuleRecord;
 use burn::tensor::{Device, Tensor};
 use rand::Rng;
 use rand_pcg::Pcg64;
@@ -112,7 +113,10 @@ impl Run {
             step: 0,
         };
         if let Some(path) = &settings.start {
-            let network = run.network.try_load_file(path);
+            // Parts that the earlier network did not have begin at random.
+            let record = ModuleRecord::load(path).map_err(|error| file_error(path, error))?;
+            let record = record.cast_to_module_dtype().allow_partial(true).allow_unused(true);
+            let network = run.network.try_load_record(record);
             run.network = network.map_err(|error| file_error(path, error))?;
         }
         Ok(run)

@@ -112,6 +112,9 @@ fn settings_that_make_no_sense_are_named() {
     for text in [
         include_str!("../../../../configs/train-tiny.toml"),
         include_str!("../../../../configs/train-tiny-2.toml"),
+        include_str!("../../../../configs/train-tiny-3.toml"),
+        include_str!("../../../../configs/train-tiny-4.toml"),
+        include_str!("../../../../configs/train-tiny-5.toml"),
     ] {
         let settings: TrainSettings = toml::from_str(text).unwrap();
         settings.check().unwrap();
