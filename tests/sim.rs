@@ -222,7 +222,12 @@ fn check_frame(rendered: &Rendered, truth: &FrameTruth) -> Result<(), TestCaseEr
         }
         check_box(object, truth, &bbox)?;
         let again = truth.world_from_camera * object.center_in_camera;
-        prop_assert!((again - object.center_in_world).norm() < 1e-6);
+        prop_assert!(
+            (again - object.center_in_world).norm() < 1e-6,
+            "{again} is not {}: {}",
+            object.center_in_world,
+            object.center_in_camera
+        );
     }
     prop_assert!(
         masks.is_empty(),

@@ -1,6 +1,6 @@
 //! A world in time: steps its dynamics and interpolates between steps.
 
-use nalgebra::{Isometry3, Vector3};
+use nalgebra::{Isometry3, UnitQuaternion, Vector3};
 use thiserror::Error;
 
 use super::actor::Actor;
@@ -212,7 +212,8 @@ impl World {
             time_s,
             world_from_camera: Isometry3::from_parts(
                 from.translation.vector.lerp(&to.translation.vector, share).into(),
-                from.rotation.slerp(&to.rotation, share),
+                // Between rotations that are nearly alike, slerp leaves the unit sphere by 1e-8: a millionth of a metre at 100 m.
+                UnitQuaternion::new_normalize(from.rotation.slerp(&to.rotation, share).into_inner()),
             ),
             camera_velocity_mps: (to.translation.vector - from.translation.vector) / STEP_S,
             camera_angular_velocity_radps: turn / STEP_S,
