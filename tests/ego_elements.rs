@@ -77,9 +77,12 @@ fn a_shifting_picture_is_a_moving_camera_and_a_still_one_stands() {
         "{step}"
     );
     let at = views[11].world_from_camera;
-    for k in 12..16 {
+    for k in 12..20 {
         let view = pass(&mut harness, frame(100 * k, 33.0));
-        assert_eq!(view.ego_velocity_in_world_mps.norm(), 0.0);
+        // One picture that looks like the last is not yet a stop from full speed: 0.3 s are.
+        if k >= 15 {
+            assert_eq!(view.ego_velocity_in_world_mps.norm(), 0.0);
+        }
         assert!((view.world_from_camera.translation.vector - at.translation.vector).norm() < 0.05);
     }
 }
