@@ -13,6 +13,7 @@ mod pivot;
 mod pose;
 mod road;
 mod search;
+mod standstill;
 mod surface;
 mod tracker;
 

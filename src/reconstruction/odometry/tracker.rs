@@ -7,17 +7,17 @@
 
 use std::sync::Arc;
 
-use nalgebra::{Isometry3, Matrix6, Point2, Translation3, Vector2, Vector3, Vector6};
+use nalgebra::{Isometry3, Matrix6, Vector2, Vector3, Vector6};
 
 use super::adjust::adjust;
 use super::driving::{Moment, RoadWatch};
 use super::gray::GrayPyramid;
 use super::lens::{Excluded, GroundPrior, Lens, MovableRegion};
-use super::locate::{MIN_INLIERS, pick, weigh};
+use super::locate::{pick, weigh};
 use super::map::{Map, WINDOW};
-use super::pivot::{Pivot, Seen};
 use super::pose::{Expected, Solved, difference, moved};
 use super::search::{Found, coarse_correlation};
+use super::standstill::{Now, Stand, Standstill};
 use crate::camera::Intrinsics;
 use crate::frame::Picture;
 use crate::perception::DepthMap;
@@ -25,12 +25,6 @@ use crate::reconstruction::ground::GroundPlane;
 
 /// Landmarks aimed at in one picture.
 pub(super) const FEATURES: usize = 220;
-/// Median flow that counts as no motion, working pixels.
-const STILL_PX: f32 = 0.3;
-/// Who is faster than this (map units a second) does not stop from one picture to the next: then nothing must have moved for
-/// this long, seconds.
-const STOPPING: f64 = 1.5;
-const SURELY_STILL_S: f64 = 0.3;
 /// Contrast of the coarsest picture below which there is nothing to see, grey levels.
 const MIN_CONTRAST: f32 = 2.5;
 /// Standard deviation of a position that was followed from picture to picture, and of one found with its own patch, px.
@@ -99,19 +93,12 @@ pub(crate) struct Outcome {
     pub undecided: bool,
 }
 
-/// Positions of the time since when nothing has moved.
-struct Rest {
-    pose: Isometry3<f64>,
-    positions: Vec<(u64, Point2<f32>)>,
-    since_s: f64,
-}
-
 pub(super) struct Last {
     pub picture: Arc<GrayPyramid>,
     pub pose: Isometry3<f64>,
     pub time_s: f64,
     /// (shift, turn) a second in the camera frame; `None` when nothing is known of it.
-    velocity: Option<Vector6<f64>>,
+    pub velocity: Option<Vector6<f64>>,
     covariance: Matrix6<f64>,
 }
 
@@ -120,9 +107,7 @@ pub(super) struct Last {
 pub(crate) struct Odometry {
     pub(super) map: Map,
     last: Option<Last>,
-    rest: Option<Rest>,
-    /// Whether it only turns.
-    pivot: Pivot,
+    standstill: Standstill,
     /// What the road tells.
     road: RoadWatch,
     lens: Option<(Intrinsics, u32, Arc<Lens>)>,
@@ -146,8 +131,7 @@ impl Odometry {
     pub fn reset(&mut self) {
         self.map.clear();
         self.last = None;
-        self.rest = None;
-        self.pivot = Pivot::default();
+        self.standstill = Standstill::default();
         self.road = RoadWatch::default();
         self.lost_since_s = None;
         self.depth_log_bias = 0.0;
@@ -254,8 +238,7 @@ impl Odometry {
         continuity: Continuity,
     ) -> Outcome {
         self.map.clear();
-        self.rest = None;
-        self.pivot = Pivot::default();
+        self.standstill = Standstill::default();
         self.road.clear();
         if continuity == Continuity::Cut {
             self.road = RoadWatch::default();
@@ -342,17 +325,23 @@ impl Odometry {
         };
         self.lost_since_s = None;
         let mut pose = solved.map_from_camera;
-        let (mut still, mut turning) = (false, false);
-        if road.is_some_and(|road| road.speed_mps >= MOVING_MPS) {
+        let stand = if road.is_some_and(|road| road.speed_mps >= MOVING_MPS) {
             // What was seen before says nothing of where the camera is by now.
-            self.rest = None;
-            self.pivot = Pivot::default();
+            self.standstill = Standstill::default();
+            Stand::Moves
         } else {
-            still = self.test_rest(&found, &solved, &last, input.time_s, &mut pose);
-            turning = !still && self.test_pivot(lens, &found, &solved, &last, input.time_s, &mut pose);
-        }
+            let now = Now {
+                map: &self.map,
+                lens,
+                found: &found,
+                solved: &solved,
+                last: &last,
+                time_s: input.time_s,
+            };
+            self.standstill.test(&now, &mut pose)
+        };
         self.note(&found, &solved);
-        let plane = if still || turning {
+        let plane = if stand != Stand::Moves {
             None
         } else {
             let moment = Moment {
@@ -367,7 +356,7 @@ impl Odometry {
         for old in self.road.keep(input, picture, &pose) {
             self.release(old);
         }
-        let velocity = if still {
+        let velocity = if stand == Stand::Rests {
             Vector6::zeros()
         } else {
             difference(&last.pose, &pose) / dt
@@ -380,7 +369,7 @@ impl Odometry {
         }
         let inlier_ratio = solved.inlier_count as f64 / found.len().max(1) as f64;
         self.since_keyframe += 1;
-        if self.keyframe_due(lens, &found, &solved, still) {
+        if self.keyframe_due(lens, &found, &solved, stand == Stand::Rests) {
             let mut inliers: Vec<Found> = pick(&found, &solved.inliers);
             if road.is_some() {
                 // What lies on an edge was followed from where the road puts it, and is held there along the edge too.
@@ -389,19 +378,14 @@ impl Odometry {
             let id = self.add_keyframe(input, lens, excluded, picture, &pose, &inliers);
             if let Some(ground) = input.ground.filter(|_| road.is_some()) {
                 self.map.hold_newest(ground.height);
-            } else if turning {
+            } else if stand == Stand::Turns {
                 self.map.hold_newest(1.0);
             }
             adjust(&mut self.map, 4);
             if let Some(keyframe) = self.map.keyframe(id) {
                 pose = keyframe.map_from_camera;
             }
-            if let Some(rest) = self.rest.as_mut().filter(|_| still) {
-                rest.pose = pose;
-            }
-            if turning {
-                self.pivot.shift_to(&pose);
-            }
+            self.standstill.shift_to(&pose, stand);
             self.map.prune();
         }
         self.release(last.picture);
@@ -416,7 +400,7 @@ impl Odometry {
             map_from_camera: pose,
             covariance: solved.covariance,
             inlier_ratio,
-            still: still || turning,
+            still: stand != Stand::Moves,
             lost: false,
             continuity: Continuity::Kept,
             depth_log_ratio,
@@ -444,7 +428,7 @@ impl Odometry {
         expected: &Expected,
     ) -> Outcome {
         let since = *self.lost_since_s.get_or_insert(input.time_s);
-        self.rest = None;
+        self.standstill.lose();
         let seen = picture.contrast() >= MIN_CONTRAST;
         let alike = coarse_correlation(&last.picture, picture);
         if seen && alike < CUT_CORRELATION && input.time_s - last.time_s < GIVE_UP_S {
@@ -474,94 +458,6 @@ impl Odometry {
             road: None,
             follows_road: false,
             undecided: false,
-        }
-    }
-
-    /// The static test: when the median landmark is where it was when the camera came to rest, the camera is too.
-    fn test_rest(
-        &mut self,
-        found: &[Found],
-        solved: &Solved,
-        last: &Last,
-        time_s: f64,
-        pose: &mut Isometry3<f64>,
-    ) -> bool {
-        if let Some(rest) = &self.rest {
-            let mut moved: Vec<f32> = found
-                .iter()
-                .filter_map(|found| {
-                    let id = self.map.landmarks.get(found.landmark)?.id;
-                    let index = rest.positions.binary_search_by_key(&id, |(id, _)| *id).ok()?;
-                    Some((found.position - rest.positions[index].1).norm())
-                })
-                .collect();
-            moved.sort_unstable_by(f32::total_cmp);
-            if moved.len() >= MIN_INLIERS && moved[moved.len() / 2] < STILL_PX {
-                let fast = last
-                    .velocity
-                    .is_some_and(|velocity| velocity.fixed_rows::<3>(0).norm() > STOPPING);
-                if fast && time_s - rest.since_s < SURELY_STILL_S {
-                    return false;
-                }
-                *pose = rest.pose;
-                return true;
-            }
-        }
-        let mut positions: Vec<_> = pick(found, &solved.inliers)
-            .iter()
-            .filter_map(|found| Some((self.map.landmarks.get(found.landmark)?.id, found.position)))
-            .collect();
-        positions.sort_unstable_by_key(|(id, _)| *id);
-        self.rest = Some(Rest {
-            pose: *pose,
-            positions,
-            since_s: time_s,
-        });
-        false
-    }
-
-    /// Whether the camera has only turned for a while: then it is where it was when that began.
-    fn test_pivot(
-        &mut self,
-        lens: &Lens,
-        found: &[Found],
-        solved: &Solved,
-        last: &Last,
-        time_s: f64,
-        pose: &mut Isometry3<f64>,
-    ) -> bool {
-        let seen: Vec<Seen> = found
-            .iter()
-            .zip(&solved.inliers)
-            .filter_map(|(found, inlier)| {
-                let landmark = self.map.landmarks.get(found.landmark)?;
-                let free = self.map.in_camera(landmark, &solved.map_from_camera)?;
-                Some(Seen {
-                    landmark: landmark.id,
-                    ray: found.seen.push(1.0),
-                    weak: found.weak_px / found.sigma_px,
-                    off: free.xy() / free.z - found.seen,
-                    agrees: *inlier,
-                })
-            })
-            .collect();
-        let guess = last.pose.rotation.inverse() * pose.rotation;
-        match self
-            .pivot
-            .turned(&seen, &last.pose.rotation, &guess, lens.focal, time_s)
-        {
-            Some(rotation) => {
-                let held = self.pivot.hold(&seen, &rotation, time_s);
-                if let Some(position) = held {
-                    *pose = Isometry3::from_parts(Translation3::from(position), rotation);
-                }
-                held.is_some()
-            }
-            None => {
-                let agreeing = seen.iter().filter(|seen| seen.agrees);
-                self.pivot.begin(agreeing, pose, time_s);
-                false
-            }
         }
     }
 
