@@ -7,14 +7,25 @@ const STEPS: i32 = 10;
 const LEAST_URGENT: i32 = 19;
 
 /// Lets the calling thread step back. Where that cannot be done, it goes on as it is.
+///
+/// It is also scheduled as a batch (`SCHED_BATCH`): whoever hands it work is not put off the processor for it. Niceness alone
+/// does not see to that: a frame that wakes such a thread then waits for the 2 to 4 ms that the thread works.
 pub(crate) fn step_back() {
     // On Linux, unlike POSIX, niceness is a thread's own.
     #[cfg(target_os = "linux")]
     {
-        use rustix::process::{getpriority_process, setpriority_process};
-        let thread = Some(rustix::thread::gettid());
-        let stepped =
-            getpriority_process(thread).and_then(|now| setpriority_process(thread, (now + STEPS).min(LEAST_URGENT)));
+        use thread_priority::NormalThreadSchedulePolicy::Batch;
+        use thread_priority::{ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy};
+        let now = rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap_or(0);
+        let niceness = (now + STEPS).clamp(-20, LEAST_URGENT);
+        // The crate's scale, which ends where niceness begins.
+        let most = i32::from(u8::from(ThreadPriorityValue::MAX));
+        let priority = u8::try_from(most * (20 - niceness) / 40).unwrap_or(0);
+        let stepped = ThreadPriorityValue::try_from(priority).and_then(|priority| {
+            let (thread, policy) = (thread_priority::thread_native_id(), ThreadSchedulePolicy::Normal(Batch));
+            thread_priority::set_thread_priority_and_policy(thread, ThreadPriority::Crossplatform(priority), policy)
+                .map_err(|error| error.to_string())
+        });
         if let Err(error) = stepped {
             tracing::debug!("a thread keeps its priority: {error}");
         }
@@ -25,16 +36,22 @@ pub(crate) fn step_back() {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use rustix::process::getpriority_process;
+    use thread_priority::{NormalThreadSchedulePolicy, ThreadSchedulePolicy};
 
     #[test]
     fn one_thread_steps_back_and_the_others_stay() {
-        let here = || getpriority_process(Some(rustix::thread::gettid())).unwrap();
+        let here = || {
+            let niceness = getpriority_process(Some(rustix::thread::gettid())).unwrap();
+            (niceness, thread_priority::thread_schedule_policy().unwrap())
+        };
         let before = here();
         let there = std::thread::spawn(move || {
             super::step_back();
             here()
         });
-        assert_eq!(there.join().unwrap(), (before + super::STEPS).min(super::LEAST_URGENT));
+        let batch = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
+        let niceness = (before.0 + super::STEPS).min(super::LEAST_URGENT);
+        assert_eq!(there.join().unwrap(), (niceness, batch));
         assert_eq!(here(), before);
     }
 }
