@@ -3,6 +3,9 @@
 /// By how much, in steps of niceness: such a thread gets about a tenth of a core that a streaming thread wants too.
 #[cfg(target_os = "linux")]
 const STEPS: i32 = 10;
+/// The ends of niceness.
+#[cfg(target_os = "linux")]
+const MOST_URGENT: i32 = -20;
 #[cfg(target_os = "linux")]
 const LEAST_URGENT: i32 = 19;
 
@@ -17,10 +20,10 @@ pub(crate) fn step_back() {
         use thread_priority::NormalThreadSchedulePolicy::Batch;
         use thread_priority::{ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy};
         let now = rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap_or(0);
-        let niceness = (now + STEPS).clamp(-20, LEAST_URGENT);
-        // The crate's scale, which ends where niceness begins.
+        let niceness = (now + STEPS).clamp(MOST_URGENT, LEAST_URGENT);
+        // On the crate's scale, which ends where niceness begins.
         let most = i32::from(u8::from(ThreadPriorityValue::MAX));
-        let priority = u8::try_from(most * (20 - niceness) / 40).unwrap_or(0);
+        let priority = u8::try_from(most * (LEAST_URGENT - niceness) / (LEAST_URGENT - MOST_URGENT)).unwrap_or(0);
         let stepped = ThreadPriorityValue::try_from(priority).and_then(|priority| {
             let (thread, policy) = (thread_priority::thread_native_id(), ThreadSchedulePolicy::Normal(Batch));
             thread_priority::set_thread_priority_and_policy(thread, ThreadPriority::Crossplatform(priority), policy)
