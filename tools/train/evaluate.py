@@ -42,7 +42,7 @@ def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 class Detector:
     """A YOLOX net as the engine runs it: letterbox to the top left, best class of each cell, suppression class by class."""
 
-    def __init__(self, path: Path, nms_iou: float = 0.5):
+    def __init__(self, path: Path, nms_iou: float = 0.35):
         self.session, self.nms_iou = session(path), nms_iou
         self.name = self.session.get_inputs()[0].name
         self.height, self.width = self.session.get_inputs()[0].shape[2:]

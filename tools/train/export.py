@@ -43,7 +43,7 @@ predictions = "output"
 [decode]
 family = "yolox"
 strides = [8, 16, 32]
-nms_iou = 0.5
+nms_iou = 0.35
 """
 
 DEPTH = """\
