@@ -15,8 +15,10 @@ use crate::detection::BoundingBox;
 const HEIGHT_M: f64 = 1.6;
 /// Error of an edge of a box, box heights.
 const EDGE: f64 = 0.03;
-/// Boxes are averaged over times about this far apart, seconds.
+/// Boxes are averaged over times about this far apart, seconds: for states, and for directions, which turn faster than
+/// distances change.
 const SMOOTHING_S: f64 = 0.6;
+const TURNING_S: f64 = 0.35;
 /// Logarithm of an object's height varies by so much from one to the next.
 const HEIGHT_SPREAD: f64 = 0.35;
 /// How cameras are tilted: the horizon's ray, mean and standard deviation.
@@ -32,9 +34,10 @@ struct Seen {
     time_s: f64,
     across: f64,
     foot: f64,
+    width: f64,
     height: f64,
-    /// Not cut by the picture's left or right, upper, lower edge.
-    whole: [bool; 3],
+    /// Not cut by the picture's left, right, upper, lower edge.
+    whole: [bool; 4],
 }
 
 impl Seen {
@@ -44,13 +47,18 @@ impl Seen {
             time_s,
             across: 0.5 * (left + right),
             foot: bottom,
+            width: right - left,
             height: (bottom - top).max(1e-4),
-            whole: [bbox.x0 > 0.004 && bbox.x1 < 0.996, bbox.y0 > 0.004, bbox.y1 < 0.996],
+            whole: [bbox.x0 > 0.004, bbox.x1 < 0.996, bbox.y0 > 0.004, bbox.y1 < 0.996],
         }
     }
 
+    fn broad(&self) -> bool {
+        self.whole[0] && self.whole[1]
+    }
+
     fn upright(&self) -> bool {
-        self.whole[1] && self.whole[2]
+        self.whole[2] && self.whole[3]
     }
 }
 
@@ -105,11 +113,11 @@ impl Apparent {
         clip.times_s
             .iter()
             .map(|time_s| {
-                let across = Local::of(*time_s, seen, |seen| seen.whole[0].then_some((seen.across, 1.0)))?;
+                let across = Local::of(*time_s, seen, |seen| seen.broad().then_some((seen.across, 1.0)))?;
                 let height = Local::of(*time_s, seen, |seen| {
                     let by_height = seen.upright().then(|| (seen.height.ln(), (EDGE * 1.4).powi(-2)));
                     let sigma = (EDGE * seen.height).hypot(self.horizon.1) / drop_of(seen);
-                    let by_foot = (seen.whole[2] && !upright.is_empty())
+                    let by_foot = (seen.whole[3] && !upright.is_empty())
                         .then(|| (drop_of(seen).ln() + offset, sigma.max(1e-3).powi(-2)));
                     match (by_height, by_foot) {
                         (Some((a, weight_a)), Some((b, weight_b))) => {
@@ -144,15 +152,16 @@ impl Apparent {
     }
 }
 
-/// Where the middle of an object's box is seen over time.
-pub struct Middles(Vec<Option<(Seen, f64)>>);
+/// Where an object's box is seen over time: its edges, each where the picture does not cut it. What enters the picture or
+/// leaves it is told by the edge that is seen: the middle of what is left of the box moves half as fast.
+pub struct Edges(Vec<Seen>);
 
-/// The middle of a box at a time, as tangents of the angles from the optical axis.
+/// A box and how it moves at a time, as tangents of the angles from the optical axis.
 #[derive(Clone, Copy, Debug)]
-pub struct Middle {
-    /// To the right.
+pub struct Moving {
+    /// Its middle to the right.
     pub across: f64,
-    /// Downward.
+    /// Its middle downward.
     pub down: f64,
     /// Rate of `across`, per second.
     pub across_rate: f64,
@@ -162,36 +171,46 @@ pub struct Middle {
     pub height: f64,
 }
 
-impl Middles {
-    /// Of an object's boxes that the picture's edge does not cut.
+impl Edges {
+    /// Of an object's boxes.
     pub fn new(clip: &Clip, object: &ClipObject) -> Self {
         let boxes = clip.times_s.iter().zip(&object.boxes);
-        let seen = boxes.map(|(time_s, bbox)| {
+        let seen = boxes.filter_map(|(time_s, bbox)| {
             let bbox = bbox.filter(BoundingBox::is_valid)?;
-            let seen = Seen::new(&clip.camera, *time_s, &bbox);
-            seen.whole
-                .iter()
-                .all(|whole| *whole)
-                .then_some((seen, seen.foot - 0.5 * seen.height))
+            Some(Seen::new(&clip.camera, *time_s, &bbox))
         });
         Self(seen.collect())
     }
 
-    /// At a time; `None` where no whole box is seen around it.
-    pub fn at(&self, time_s: f64) -> Option<Middle> {
-        let near = |of: &dyn Fn(&(Seen, f64)) -> f64| {
-            let values = self.0.iter().flatten();
-            Local::of_values(time_s, values.map(|seen| (seen.0.time_s, of(seen), 1.0)))
+    /// At a time; `None` where no edge across or none downward is seen around it.
+    pub fn at(&self, time_s: f64) -> Option<Moving> {
+        let local = |of: &dyn Fn(&Seen) -> Option<f64>| {
+            let values = self.0.iter().filter_map(|seen| Some((seen.time_s, of(seen)?, 1.0)));
+            Local::of_values(time_s, TURNING_S, values)
         };
-        let (across, down) = (near(&|(seen, _)| seen.across)?, near(&|(_, middle)| *middle)?);
-        let height = near(&|(seen, _)| seen.height.ln())?;
-        Some(Middle {
-            across: across.value,
-            down: down.value,
-            across_rate: across.rate,
-            down_rate: down.rate,
-            height: height.value.exp(),
+        let edge = |whole: usize, at: &dyn Fn(&Seen) -> f64| local(&|seen| seen.whole[whole].then(|| at(seen)));
+        let across_rate = rate(
+            edge(0, &|seen| seen.across - 0.5 * seen.width),
+            edge(1, &|seen| seen.across + 0.5 * seen.width),
+        )?;
+        let down_rate = rate(edge(2, &|seen| seen.foot - seen.height), edge(3, &|seen| seen.foot))?;
+        Some(Moving {
+            across: local(&|seen| Some(seen.across))?.value,
+            down: local(&|seen| Some(seen.foot - 0.5 * seen.height))?.value,
+            across_rate,
+            down_rate,
+            height: local(&|seen| Some(seen.height.ln()))?.value.exp(),
         })
+    }
+}
+
+/// The rate of a box between two edges: of both where both are seen as long, else of the one that is.
+fn rate(one: Option<Local>, other: Option<Local>) -> Option<f64> {
+    match (one, other) {
+        (Some(one), Some(other)) if (one.sigma - other.sigma).abs() < 1e-9 => Some(0.5 * (one.rate + other.rate)),
+        (Some(one), Some(other)) if one.sigma < other.sigma => Some(one.rate),
+        (_, Some(other)) => Some(other.rate),
+        (one, None) => one.map(|one| one.rate),
     }
 }
 
@@ -210,18 +229,18 @@ impl Local {
             let (value, weight) = of(seen)?;
             Some((seen.time_s, value, weight))
         });
-        Self::of_values(time_s, values)
+        Self::of_values(time_s, SMOOTHING_S, values)
     }
 
-    /// The same through values with their times and weights.
-    fn of_values(time_s: f64, values: impl Iterator<Item = (f64, f64, f64)>) -> Option<Self> {
+    /// The same through values with their times and weights, those that are `smoothing_s` away counting little.
+    fn of_values(time_s: f64, smoothing_s: f64, values: impl Iterator<Item = (f64, f64, f64)>) -> Option<Self> {
         let mut sums = [0.0f64; 5];
         for (value_s, value, weight) in values {
             let dt_s = value_s - time_s;
-            if dt_s.abs() > 3.0 * SMOOTHING_S {
+            if dt_s.abs() > 3.0 * smoothing_s {
                 continue;
             }
-            let weight = weight * (-0.5 * (dt_s / SMOOTHING_S).powi(2)).exp();
+            let weight = weight * (-0.5 * (dt_s / smoothing_s).powi(2)).exp();
             let terms = [1.0, dt_s, dt_s * dt_s, value, dt_s * value];
             for (sum, term) in sums.iter_mut().zip(terms) {
                 *sum += weight * term;
@@ -360,6 +379,24 @@ mod tests {
                 let speed = velocity.norm() / ahead.hypot(left);
                 assert!((0.6..1.5).contains(&speed), "{pitch_deg}: {speed}");
             }
+        }
+    }
+
+    #[test]
+    fn what_enters_the_picture_moves_as_fast_as_its_front() {
+        let mut clip = clip(5.0, &[[16.0, 0.0, 0.0, 0.0]]);
+        // To the right by a tenth of the picture a second, its back beyond the picture's left edge until 3 s.
+        let boxes = clip.times_s.iter().map(|time_s| {
+            let front = 0.1 + 0.1 * *time_s as f32;
+            Some(BoundingBox::new((front - 0.4).max(0.0), 0.4, front, 0.5))
+        });
+        clip.objects[0].boxes = boxes.collect();
+        let edges = Edges::new(&clip, &clip.objects[0]);
+        for time_s in [0.75, 2.25, 5.25] {
+            let moving = edges.at(time_s).unwrap();
+            let rate = 0.1 / clip.camera.fx;
+            assert!((moving.across_rate - rate).abs() < 0.01 * rate, "{time_s}: {moving:?}");
+            assert!(moving.down_rate.abs() < 0.01 * rate, "{time_s}: {moving:?}");
         }
     }
 

@@ -1,14 +1,14 @@
 //! Which way an object moves at each of a clip's times against its first move: what the network starts from when it tells
 //! clock hours, and corrects.
 //!
-//! States tell it. Where there are only boxes, so do their middles, for each tilt that the camera may have: the network, which
+//! States tell it. Where there are only boxes, so do their edges, for each tilt that the camera may have: the network, which
 //! sees the picture, weighs them. Seen with the ray (u, v, 1), u to the right and v down, by a camera that looks down by θ, a
 //! point of a level plane is at X = u / d to the right and D = (cos θ − v sin θ) / d ahead, in heights over the plane, with
 //! d = v cos θ + sin θ. So it moves by (u̇ d − u v̇ cos θ) / d² to the right and by −v̇ / d² ahead.
 
 use nalgebra::Vector2;
 
-use super::apparent::Middles;
+use super::apparent::Edges;
 use super::clip::{Clip, State};
 use super::tokens::States;
 
@@ -42,12 +42,12 @@ pub fn bearings(clip: &Clip, object: usize, states: &States, span_s: (f64, f64))
     };
     put(0, against_first(clip, span_s, steps_m, by_states));
     if let (States::Apparent(_), Some(object)) = (states, clip.objects.get(object)) {
-        let middles = Middles::new(clip, object);
+        let edges = Edges::new(clip, object);
         let steps = (FIRST_STEP_HEIGHTS, LEAST_STEP_HEIGHTS);
         for (which, tilt) in TILTS.into_iter().enumerate() {
             let (sin, cos) = tilt.sin_cos();
             let by_boxes = |time_s: f64| {
-                let seen = middles.at(time_s)?;
+                let seen = edges.at(time_s)?;
                 let down = (seen.down * cos + sin).max(0.02);
                 let right = seen.across_rate * down - seen.across * seen.down_rate * cos;
                 let way = Vector2::new(-seen.down_rate, -right);
