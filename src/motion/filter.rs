@@ -330,6 +330,8 @@ mod tests {
                 camera_in_world: camera,
                 bearing_in_world: Unit::new_normalize(seen),
                 bearing_sigma_rad: SIGMA_RAD,
+                bearing_bias_rad: 0.0,
+                completed: false,
                 cues: [None; 3],
                 scale_sigma: 0.0,
                 tilt_sigma_rad: 0.0,

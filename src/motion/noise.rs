@@ -89,6 +89,9 @@ impl NoiseColor {
     }
 
     fn learn(&mut self, [(t0, first), (t1, middle), (t2, last)]: [(f64, &Observation); 3]) {
+        if first.completed != middle.completed || last.completed != middle.completed {
+            return;
+        }
         let (d0, d2) = (t1 - t0, t2 - t1);
         let span = d0 + d2;
         if !(d0 > 0.0 && d2 > 0.0 && span < MAX_SPAN_S) {
@@ -131,7 +134,7 @@ impl NoiseColor {
             }
         }
         for error in &mut errors[CueKind::ALL.len()..ERRORS] {
-            *error = self.error(BEARING, observation.bearing_sigma_rad, 0.0);
+            *error = self.error(BEARING, observation.bearing_sigma_rad, observation.bearing_bias_rad);
         }
         errors
     }

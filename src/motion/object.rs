@@ -9,7 +9,7 @@ use super::modes::{self, MODES, Modes, Motions, STANDING};
 use super::noise::Neighbours;
 use crate::detection::ClassLabel;
 use crate::kinematics::{KinematicState, Reliability, Sample, UnreliableReason};
-use crate::reconstruction::{ClassPrior, Heading, Observation};
+use crate::reconstruction::{ClassPrior, CueKind, Heading, Observation};
 
 /// An object at rest creeps by this much per √s, metres (labels and boxes breathe), …
 const CREEP_M: f64 = 0.02;
@@ -42,6 +42,12 @@ const HEADING_GATE_MPS: f64 = 0.6;
 const MAX_HEADING_SIGMA_RAD: f64 = 0.5;
 /// The smoother runs once in this time, seconds.
 const SETTLE_STEP_S: f64 = 0.2;
+
+/// Errors that are others for a box that was completed beyond the picture's edge: of the distance over the ground, and of the
+/// direction.
+const UNLIKE_COMPLETED: [usize; 3] = [CueKind::Ground as usize, CueKind::ALL.len(), CueKind::ALL.len() + 1];
+/// At this rate nothing is left after any step, 1/s.
+const FORGETTING_PER_S: f64 = 1e6;
 
 /// What is assumed of a class without a prior: as agile as a car.
 const UNKNOWN_CLASS: Dynamics = Dynamics {
@@ -106,6 +112,16 @@ impl Dynamics {
 struct ErrorSizes(Errors);
 
 impl ErrorSizes {
+    /// The sizes of errors that have nothing to do with the earlier ones: those are forgotten by the step to this frame.
+    fn anew(&mut self, stated: &Errors) -> Errors {
+        let mut first = *stated;
+        for index in UNLIKE_COMPLETED {
+            self.0[index] = stated[index];
+            first[index].rate = FORGETTING_PER_S;
+        }
+        first
+    }
+
     /// The sizes from earlier frames; an error that was not there before has its own. Then takes `stated` in.
     fn before(&mut self, stated: &Errors, dt_s: f64) -> Errors {
         let share = 1.0 - (-dt_s / ERROR_SIZE_MEMORY_S).exp();
@@ -150,6 +166,8 @@ pub(super) struct MovingObject {
     observations: u32,
     rejected_since_s: Option<f64>,
     observation_reliability: Reliability,
+    /// Whether the newest observation is of what the picture's edge cuts.
+    completed: bool,
     pub camera_in_world: Point3<f64>,
     pub scale_sigma: f64,
     nodes: VecDeque<Node>,
@@ -206,6 +224,7 @@ impl MovingObject {
             observations: 1,
             rejected_since_s: None,
             observation_reliability: reliability,
+            completed: observation.completed,
             camera_in_world: observation.camera_in_world,
             scale_sigma: observation.scale_sigma,
             nodes: VecDeque::new(),
@@ -223,8 +242,12 @@ impl MovingObject {
     /// every hypothesis for so long that the object should start anew.
     pub fn step(&mut self, time_s: f64, observation: Option<(&Observation, Errors, Reliability)>) -> bool {
         let dt_s = time_s - self.time_s;
-        if let Some((_, errors, _)) = &observation {
-            self.errors = self.error_sizes.before(errors, dt_s);
+        if let Some((observation, errors, _)) = &observation {
+            let as_before = std::mem::replace(&mut self.completed, observation.completed) == observation.completed;
+            self.errors = match as_before {
+                true => self.error_sizes.before(errors, dt_s),
+                false => self.error_sizes.anew(errors),
+            };
         }
         self.modes.predict(dt_s, &self.motions, &self.errors);
         self.time_s = time_s;
@@ -244,6 +267,10 @@ impl MovingObject {
             self.learn_heading();
         }
         self.remember(seen);
+        for index in UNLIKE_COMPLETED {
+            // Once forgotten is forgotten.
+            self.errors[index].rate = self.error_sizes.0[index].rate;
+        }
         true
     }
 

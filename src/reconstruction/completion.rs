@@ -43,8 +43,9 @@ pub(super) struct CutBox<'a> {
 pub(super) struct Completion {
     /// Direction to the cuboid's centre, camera frame.
     pub bearing_in_camera: Unit<Vector3<f64>>,
-    /// Standard deviation of the direction, radians.
+    /// Standard deviations of the direction, radians: what is new in every frame, and what stays with the object.
     pub bearing_sigma_rad: f64,
+    pub bearing_bias_rad: f64,
     /// Distance of the centre.
     pub range_m: f64,
     /// Relative standard deviations of the distance: what is new in every frame, and what stays with the object.
@@ -104,15 +105,22 @@ impl CutBox<'_> {
         // Over the ground; along the line of sight it is less by its slope.
         let slope = line.xy().norm() / range_m;
         let variance = |matrix: &Matrix2<f64>, axis: &Vector2<f64>| axis.dot(&(matrix * axis)).max(0.0);
-        let total = slope * variance(&covariance, &along).sqrt() / range_m;
-        let noise = (slope * variance(&white, &along).sqrt() / range_m).min(total);
+        // What is new in every frame, and the rest, which stays.
+        let parts = |axis: &Vector2<f64>, slope: f64| {
+            let total = slope * variance(&covariance, axis).sqrt() / range_m;
+            let noise = (slope * variance(&white, axis).sqrt() / range_m).min(total);
+            (noise, (total * total - noise * noise).max(0.0).sqrt())
+        };
+        let (noise, bias) = parts(&along, slope);
+        let (bearing_sigma_rad, bearing_bias_rad) = parts(&across, 1.0);
         let bearing = eye.world_from_camera.rotation.inverse() * line;
         Some(Completion {
             bearing_in_camera: Unit::try_new(bearing, 1e-9)?,
-            bearing_sigma_rad: variance(&covariance, &across).sqrt() / range_m,
+            bearing_sigma_rad,
+            bearing_bias_rad,
             range_m,
             noise,
-            bias: (total * total - noise * noise).max(0.0).sqrt(),
+            bias,
         })
     }
 

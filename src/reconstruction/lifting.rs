@@ -151,6 +151,8 @@ impl Lifter {
             camera_in_world: Point3::from(view.world_from_camera.translation.vector),
             bearing_in_world: view.world_from_camera.rotation * place.bearing_in_camera,
             bearing_sigma_rad: place.bearing_sigma_rad,
+            bearing_bias_rad: place.bearing_bias_rad,
+            completed: place.completed,
             cues: place.cues,
             scale_sigma: view.relative_focal_sigma.hypot(place.tilt_scale_sigma),
             tilt_sigma_rad: match view.pose_source {
@@ -186,6 +188,8 @@ struct Sight<'a> {
 struct Place {
     bearing_in_camera: Unit<Vector3<f64>>,
     bearing_sigma_rad: f64,
+    bearing_bias_rad: f64,
+    completed: bool,
     cues: [Option<RangeCue>; 3],
     tilt_scale_sigma: f64,
 }
@@ -212,6 +216,8 @@ impl Sight<'_> {
         Some(Place {
             bearing_in_camera: whole.bearing_in_camera,
             bearing_sigma_rad: whole.bearing_sigma_rad,
+            bearing_bias_rad: whole.bearing_bias_rad,
+            completed: true,
             cues,
             tilt_scale_sigma: tilt_scale_sigma(prior, prior.mean_half_extent_m(), self.view),
         })
@@ -269,6 +275,8 @@ impl Sight<'_> {
         Some(Place {
             bearing_in_camera: bearing,
             bearing_sigma_rad,
+            bearing_bias_rad: 0.0,
+            completed: false,
             cues,
             tilt_scale_sigma: prior.map_or(0.0, |prior| {
                 let half_depth_m = fit.map_or(prior.mean_half_extent_m(), |fit| fit.half_depth_m);

@@ -48,8 +48,13 @@ pub struct Observation {
     pub camera_in_world: Point3<f64>,
     /// Direction from the camera to the object's centre, world.
     pub bearing_in_world: Unit<Vector3<f64>>,
-    /// Standard deviation of the direction, radians, in any direction across it.
+    /// Standard deviation of the direction, radians, in any direction across it: what changes from frame to frame.
     pub bearing_sigma_rad: f64,
+    /// … and what stays with the object, while it is `completed`.
+    pub bearing_bias_rad: f64,
+    /// The picture's edge cuts it, and what is beyond was added by its class's size: its direction and its distance over the
+    /// ground have errors that have nothing to do with those of a whole box.
+    pub completed: bool,
     /// Distances, by [`CueKind::index`].
     pub cues: [Option<RangeCue>; 3],
     /// Relative standard deviation of the scale that all objects share: an assumed focal length or camera height.
@@ -120,7 +125,8 @@ impl Observation {
         let u = self.bearing_in_world.into_inner();
         let along = u * u.transpose();
         let across = Matrix3::identity() - along;
-        let covariance = along * (sigma * range_m).powi(2) + across * (self.bearing_sigma_rad * range_m).powi(2);
+        let bearing_sigma_rad = self.bearing_sigma_rad.hypot(self.bearing_bias_rad);
+        let covariance = along * (sigma * range_m).powi(2) + across * (bearing_sigma_rad * range_m).powi(2);
         Some((self.camera_in_world + u * range_m, covariance))
     }
 }

@@ -36,6 +36,8 @@ fn observe(camera: &Isometry3<f64>, position: &Point3<f64>, noise: f64, random: 
         camera_in_world: origin,
         bearing_in_world: Unit::new_normalize(shifted),
         bearing_sigma_rad: across.max(0.002),
+        bearing_bias_rad: 0.0,
+        completed: false,
         cues: [
             Some(RangeCue {
                 range_m: line.norm() * (1.0 + noise * gauss(random)).max(0.2),
@@ -122,6 +124,53 @@ fn uneven_frames_do_not_matter() {
     }
     let speed = run.settled_speed(1.0, 3.0);
     assert!((speed - 6.0).abs() < 0.35, "{speed} m/s");
+}
+
+/// A car enters from the left: for 1.2 s it is cut, and by its class's size set a tenth of its distance too far to the left and
+/// three tenths too far away.
+#[test]
+fn an_error_of_what_was_completed_is_no_motion() {
+    let speed_off = |told: bool| {
+        let mut run = Run::new("car", 0.0);
+        let mut most_off = 0.0f64;
+        for frame in 0..100 {
+            let time_s = f64::from(frame) / 25.0;
+            let at = Point3::new(20.0, 10.0 - 6.0 * time_s, 0.75);
+            let mut observation = observe(&run.camera, &at, 0.005, &mut run.random);
+            observation.cues.swap(0, 2);
+            if time_s < 1.2 {
+                let line = observation.bearing_in_world.into_inner();
+                observation.bearing_in_world = Unit::new_normalize(line + Vector3::y() * 0.1);
+                let cue = observation.cues[2].as_mut().unwrap();
+                cue.range_m *= 1.3;
+                cue.bias = 0.3;
+                if told {
+                    (observation.completed, observation.bearing_bias_rad) = (true, 0.1);
+                } else {
+                    observation.bearing_sigma_rad = 0.1;
+                }
+            }
+            let time = FrameTime::from_pts_ns((time_s * 1e9).round() as u64);
+            let seen = ObjectObservation {
+                track_id: 1,
+                class: run.class,
+                observation: Some(observation),
+                reliability: Reliability::Reliable,
+            };
+            let state = run
+                .engine
+                .update_observations(time, &[seen], &run.camera)
+                .pop()
+                .unwrap();
+            if (1.0..2.0).contains(&time_s) {
+                most_off = most_off.max((state.live.velocity_in_world_mps.norm() - 6.0).abs());
+            }
+        }
+        most_off
+    };
+    let (told, untold) = (speed_off(true), speed_off(false));
+    assert!(told < 2.0, "{told} m/s off");
+    assert!(untold > 2.0 * told, "{told} m/s off, {untold} when taken for noise");
 }
 
 #[test]
