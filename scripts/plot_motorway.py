@@ -61,8 +61,9 @@ def run(arguments, camera_file):
 
 
 def read(messages):
-    """The camera's speed over time, and each object's settled states: (time, speed, velocity, reliable)."""
-    ego, objects, names = [], collections.defaultdict(dict), {}
+    """The camera's speed over time, each object's settled states (time, speed, velocity, reliable), and which share of the
+    landmarks, frame by frame, is seen where it must be if it stands still."""
+    ego, objects, names, standing = [], collections.defaultdict(dict), {}, []
     for message in messages:
         tracks = message.get("tracks")
         if not tracks:
@@ -71,6 +72,7 @@ def read(messages):
         pose = tracks.get("camera_pose") or {}
         if pose.get("velocity_in_world_mps") and pose.get("velocity_sigma_mps", 99) < 10:
             ego.append((time_s, length(pose["velocity_in_world_mps"])))
+            standing.append(pose.get("inlier_ratio", 0))
         for item in tracks.get("objects", []):
             settled = item.get("settled")
             if settled:
@@ -78,7 +80,7 @@ def read(messages):
                 velocity = settled["velocity_in_world_mps"]
                 state = (length(velocity), velocity, bool(item.get("reliable")))
                 objects[item["id"]][round(settled["time_s"], 4)] = state
-    return ego, objects, names
+    return ego, objects, names, standing
 
 
 def greatest_acceleration(states):
@@ -132,11 +134,13 @@ def main():
     parser.add_argument("--kinestream", default="kinestream", help="the program")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="SVG file")
     arguments = parser.parse_args()
-    ego, objects, names = read(run(arguments, arguments.camera_file.resolve()))
+    ego, objects, names, standing = read(run(arguments, arguments.camera_file.resolve()))
     if not ego:
         sys.exit("the camera's speed was never published")
     steady = [speed for time, speed in ego if time > 1]
     print(f"camera: {len(ego)} frames with a speed; after 1 s {min(steady):.1f} to {max(steady):.1f} m/s, median {statistics.median(steady):.1f}")
+    middle, least = statistics.median(standing), statistics.quantiles(standing, n=20)[0]
+    print(f"landmarks that agree with standing still: {middle:.0%} in the median frame, {least:.0%} in the worst of 20")
     for identity, states in sorted(objects.items(), key=lambda item: int(item[0])):
         speeds = [state[0] for state in states.values()]
         reliable = sum(state[2] for state in states.values())

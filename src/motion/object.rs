@@ -32,6 +32,9 @@ const MIN_OBSERVATIONS: u32 = 4;
 const MIN_AGE_S: f64 = 0.5;
 /// After so long with most measurements rejected the object starts anew, seconds.
 const MAX_REJECTED_S: f64 = 0.3;
+/// What was not seen for so long before its motion was known starts anew, seconds: a glimpse and a thing that turns up later
+/// near it need not be the same, and a line drawn through both is nobody's motion.
+const MAX_FIRST_GAP_S: f64 = 0.3;
 /// Time over which the stated sizes of errors are averaged, seconds.
 const ERROR_SIZE_MEMORY_S: f64 = 0.5;
 /// Standard deviation of a direction of movement that counts as sure, radians: half an hour of the clock.
@@ -238,10 +241,14 @@ impl MovingObject {
         Some(object)
     }
 
-    /// Moves on to `time_s`, and takes the observation when there is one. False when the measurements have been far from
-    /// every hypothesis for so long that the object should start anew.
+    /// Moves on to `time_s`, and takes the observation when there is one. False when the object should start anew: the
+    /// measurements have been far from every hypothesis for long, or it was gone before anything was known of its motion.
     pub fn step(&mut self, time_s: f64, observation: Option<(&Observation, Errors, Reliability)>) -> bool {
         let dt_s = time_s - self.time_s;
+        let was_gone = self.time_s > self.last_seen_s && time_s - self.last_seen_s > MAX_FIRST_GAP_S;
+        if observation.is_some() && was_gone && !self.is_known() {
+            return false;
+        }
         if let Some((observation, errors, _)) = &observation {
             let as_before = std::mem::replace(&mut self.completed, observation.completed) == observation.completed;
             self.errors = match as_before {

@@ -21,6 +21,11 @@ pub(super) struct Rule {
 /// Most growth of a side, as a share of it.
 const MAX_BUFFER: f32 = 2.0;
 
+/// Where something is that was gone for longer than it was watched is a guess, and its grown box wide: what meets that only
+/// because it was grown is of one object only where the heights are alike, the smaller at least this share of the larger.
+/// (Where boxes meet as they are, one of them may be hidden or cut off by the edge.)
+const LEAST_HEIGHT_SHARE: f32 = 0.5;
+
 /// Working memory that is kept from frame to frame.
 #[derive(Debug, Default)]
 pub(super) struct PairFinder {
@@ -62,6 +67,8 @@ impl PairFinder {
             let buffer = (rule.buffer + rule.buffer_sigma * spread).min(MAX_BUFFER);
             let grown = grow(&place, buffer);
             let heading = track.heading(settings);
+            let glimpsed = seconds_between(track.first_seen_ns, track.last_seen_ns) < track.unseen_s(now_ns)
+                && !track.seen_last_frame();
 
             let reach = widest * (1.0 + 2.0 * buffer);
             let start = self.by_left.partition_point(|(left, _)| *left < grown.x0 - reach);
@@ -74,7 +81,7 @@ impl PairFinder {
                     continue;
                 }
                 let overlap = grown.iou(&grow(&candidate.detection.bbox, buffer));
-                if overlap < rule.min_overlap {
+                if overlap < rule.min_overlap || (glimpsed && !may_be_one(&place, &candidate.detection.bbox)) {
                     continue;
                 }
                 if let Some(gain) = worth(track, &place, heading, candidate, overlap, now_ns, settings) {
@@ -138,6 +145,12 @@ fn worth(
     }
     // An allowed pair is always better than none.
     Some(gain.max(1e-3))
+}
+
+/// Whether two boxes overlap as they are, or are at least of like height.
+fn may_be_one(a: &BoundingBox, b: &BoundingBox) -> bool {
+    let (low, high) = (a.height().min(b.height()), a.height().max(b.height()));
+    low >= LEAST_HEIGHT_SHARE * high || a.intersection(b) > 0.0
 }
 
 /// A box with each side moved out by `share` of the width or height.

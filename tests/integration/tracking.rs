@@ -279,6 +279,28 @@ fn positions_in_metres_rule_out_leaps() {
 }
 
 #[test]
+fn a_glimpse_does_not_lend_its_identity_to_something_three_times_as_tall() {
+    let car = |x: f32, y: f32, width: f32, height: f32| {
+        let bbox = BoundingBox::from_xywh(x, y, width, height);
+        vec![Detection {
+            bbox,
+            ..of_class("car", x, y, 0.7)
+        }]
+    };
+    let mut tracker = tracker();
+    tracker.update(at(0.0), &car(1.0, 300.0, 53.0, 28.0));
+    assert_eq!(seen(tracker.update(at(0.04), &car(0.0, 298.0, 37.0, 24.0))), [1]);
+    for k in 2..20 {
+        tracker.update(at(0.04 * f64::from(k)), &Vec::new());
+    }
+    // What was glimpsed may be anywhere near by now, but not so near.
+    for k in 20..23 {
+        tracker.update(at(0.04 * f64::from(k)), &car(1.0, 326.0, 27.0, 70.0));
+    }
+    assert_eq!(seen(tracker.tracks()), [2]);
+}
+
+#[test]
 fn existence_grows_with_sightings_and_falls_without() {
     let mut tracker = tracker();
     show(&mut tracker, 0.0, 1.0, 25.0, walk);
