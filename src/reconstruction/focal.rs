@@ -3,13 +3,20 @@
 //! How well the keyframe window fits is a function of the focal length that it is read with: the window is adjusted with
 //! the focal length a little shorter, as it is, and a little longer, and the parabola through the three costs tells where
 //! the best lies and how sharp it is. Each window is one measurement of the logarithm; a Kalman filter holds them together.
-//! Turning tells it best. A camera that only drives straight on hardly tells it at all (a longer lens and a deeper scene
-//! look alike), and then the standard deviation stays what was assumed.
+//! Only turning tells it: under a turn the picture's rim moves further than its middle, the more the shorter the lens. A camera
+//! that drives straight on tells nothing (a longer lens and a deeper scene look alike), so windows that hardly turn are not
+//! asked, and the standard deviation stays what was assumed.
 
-/// Half the width of the parabola, in the logarithm.
-pub(crate) const STEP: f64 = 0.04;
+/// Half the width of the parabola, in the logarithm: wide, for near its least the cost says more of the window's past than of
+/// the lens.
+pub(crate) const STEP: f64 = 0.2;
+/// A window that turns less than this tells nothing, radians.
+pub(crate) const LEAST_TURN: f64 = 0.03;
 /// Successive windows share most of their keyframes, and residuals are not independent: information counts this much.
-const INFORMATION_SHARE: f64 = 0.02;
+const INFORMATION_SHARE: f64 = 0.03;
+/// However well it fits, a window is off by this: lenses bend lines, and older keyframes hold on to the focal length that they
+/// were made with.
+const WINDOW_SIGMA: f64 = 0.4;
 /// A single window moves the logarithm by this much at most.
 const MAX_STEP: f64 = 0.15;
 /// The estimate is never called better than this.
@@ -58,7 +65,10 @@ impl FocalEstimator {
         // The cost is χ²: half its curvature is the information.
         let information = 0.5 * curvature * INFORMATION_SHARE;
         let off = (-slope / curvature).clamp(-MAX_STEP, MAX_STEP);
-        let gain = self.variance * information / (1.0 + self.variance * information);
+        if information <= 0.0 {
+            return;
+        }
+        let gain = self.variance / (self.variance + 1.0 / information + WINDOW_SIGMA * WINDOW_SIGMA);
         self.log_ratio = (self.log_ratio + gain * off).clamp(-MAX_OFF, MAX_OFF);
         self.variance *= 1.0 - gain;
     }
@@ -72,13 +82,13 @@ mod tests {
     fn parabolas_lead_to_their_least() {
         let mut focal = FocalEstimator::new(0.3);
         let truth = -0.2;
-        for _ in 0..40 {
+        for _ in 0..400 {
             let cost = |log: f64| 500.0 + 4e4 * (log - truth) * (log - truth);
             let at = focal.log_ratio();
             focal.update([cost(at - STEP), cost(at), cost(at + STEP)]);
         }
         assert!((focal.log_ratio() - truth).abs() < 0.01, "{}", focal.log_ratio());
-        assert!(focal.sigma() < 0.02);
+        assert!(focal.sigma() < 0.03);
     }
 
     #[test]

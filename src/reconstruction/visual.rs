@@ -112,7 +112,8 @@ impl VisualReconstructor {
             return;
         }
         self.keyframes_since_focal += 1;
-        if !self.keyframes_since_focal.is_multiple_of(FOCAL_INTERVAL) {
+        if !self.keyframes_since_focal.is_multiple_of(FOCAL_INTERVAL) || self.odometry.window_turn() < focal::LEAST_TURN
+        {
             return;
         }
         if let Some(costs) = self.odometry.costs_by_focal(focal::STEP) {

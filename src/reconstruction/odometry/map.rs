@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nalgebra::{Isometry3, Point2, Vector2, Vector3};
+use nalgebra::{Isometry3, Point2, UnitQuaternion, Vector2, Vector3};
 
 use super::gray::GrayPyramid;
 use super::pose::Sighting;
@@ -171,9 +171,20 @@ impl Map {
     }
 
     /// Reads the whole map with another focal length, `factor` times the one before: all rays and sightings. Right for
-    /// lenses without distortion.
+    /// lenses without distortion. The keyframes are put where they then are, to first order: as seen from the newest, a shift
+    /// or turn that moves the picture as much as before. Else those that are no longer adjusted would hold on to the old one.
     pub fn refocus(&mut self, factor: f64) {
         let to_rays = 1.0 / factor;
+        let aside = Vector3::new(to_rays, to_rays, 1.0);
+        if let Some(newest) = self.keyframes.last().map(|keyframe| keyframe.map_from_camera) {
+            for keyframe in &mut self.keyframes {
+                let pose = newest.inv_mul(&keyframe.map_from_camera);
+                let turn = pose.rotation.scaled_axis().component_mul(&aside);
+                let shift = pose.translation.vector.component_mul(&aside);
+                let moved = Isometry3::from_parts(shift.into(), UnitQuaternion::from_scaled_axis(turn));
+                keyframe.map_from_camera = newest * moved;
+            }
+        }
         for landmark in &mut self.landmarks {
             landmark.ray.x *= to_rays;
             landmark.ray.y *= to_rays;
@@ -185,6 +196,7 @@ impl Map {
         {
             seen.seen *= to_rays;
             seen.sigma *= to_rays;
+            seen.weak *= to_rays;
         }
     }
 
@@ -210,6 +222,70 @@ impl Map {
                 keyframe
                     .observations
                     .retain(|seen| landmarks.binary_search_by_key(&seen.landmark, |l| l.id).is_ok());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    const TRUE: f64 = 1.0;
+    /// Read with a focal length this much too long, or too short.
+    const WRONG: [f64; 2] = [1.15, 0.85];
+
+    /// What a camera that drives a bend sees of the point `(x, y, z)`, read with a focal length `factor` times the true one.
+    fn seen(pose: &Isometry3<f64>, point: &Vector3<f64>, factor: f64) -> Vector2<f64> {
+        let q = pose.rotation.inverse() * (point - pose.translation.vector);
+        q.xy() / q.z / factor
+    }
+
+    /// A map as it would be if all its poses and depths were right for a focal length, the newest pose at the origin.
+    fn map_of(factor: f64) -> Map {
+        let mut map = Map::default();
+        for step in 0..4 {
+            let back = f64::from(3 - step);
+            let pose = Isometry3::from_parts(
+                Vector3::new(0.02 * back * back / factor, 0.0, -0.8 * back).into(),
+                UnitQuaternion::from_scaled_axis(Vector3::y() * (-0.02 * back / factor)),
+            );
+            let id = map.next_keyframe;
+            map.next_keyframe += 1;
+            map.keyframes.push(Keyframe {
+                id,
+                picture: Arc::default(),
+                map_from_camera: pose,
+                depth_log_bias: 0.0,
+                observations: vec![Observed {
+                    landmark: 0,
+                    seen: seen(&pose, &Vector3::new(1.0, 0.5, 12.0), 1.0),
+                    sigma: 0.001 / factor,
+                    weak: Vector2::new(0.004, 0.0) / factor,
+                    log_depth: None,
+                }],
+                told: None,
+            });
+        }
+        map
+    }
+
+    #[test]
+    fn a_map_that_is_read_with_another_focal_length_shows_what_it_would_have_been() {
+        for factor in WRONG {
+            let mut map = map_of(TRUE);
+            map.refocus(factor);
+            for (found, expected) in map.keyframes.iter().zip(map_of(factor).keyframes) {
+                let off = found.map_from_camera.inv_mul(&expected.map_from_camera);
+                assert!(
+                    off.translation.vector.norm() < 1e-9 && off.rotation.angle() < 1e-9,
+                    "{off}"
+                );
+                // What is not known of a position stays as many pixels as it was, across edges and along them.
+                let (found, expected) = (&found.observations[0], &expected.observations[0]);
+                assert!((found.sigma - expected.sigma).abs() < 1e-12);
+                assert!((found.weak - expected.weak).norm() < 1e-12);
             }
         }
     }

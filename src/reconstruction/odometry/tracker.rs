@@ -142,6 +142,14 @@ impl Odometry {
         self.since_keyframe == 0 && self.map.keyframes.len() >= WINDOW && self.lost_since_s.is_none()
     }
 
+    /// How far the camera turns within the window, radians.
+    pub fn window_turn(&self) -> f64 {
+        match &self.map.keyframes[self.map.window_start()..] {
+            [first, .., last] => first.map_from_camera.rotation.angle_to(&last.map_from_camera.rotation),
+            _ => 0.0,
+        }
+    }
+
     /// How well the window fits when it is read with a focal length of e^-`step`, 1 and e^`step` times the one used;
     /// `None` when it cannot be adjusted.
     pub fn costs_by_focal(&self, step: f64) -> Option<[f64; 3]> {
