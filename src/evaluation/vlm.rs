@@ -259,6 +259,39 @@ fn clip(
     number: u64,
 ) -> Option<Clip> {
     let start_s = record.quality.provenance.start_s;
+    let pose = pose_at(&recording.cameras.first()?.poses, start_s);
+    let mut clip = unpictured(
+        record,
+        pose.map(|pose| optical_yaw_rad(&pose)),
+        |object, boxes, times_s| match with_states {
+            true => states(object, recording, boxes, times_s, start_s, number),
+            false => vec![None; times_s.len()],
+        },
+    )?;
+    clip.views = Clip::view_times(clip.times_s.len())
+        .into_iter()
+        .filter_map(|at| {
+            let index = ((start_s + clip.times_s[at]) / STEP_S).round() as usize;
+            let (rgb, before) = pictures.get(index)?;
+            let mut pixels = with_brightness(rgb, before.as_deref());
+            for (object, drawn) in clip.objects.iter().zip(&record.objects) {
+                let color = COLORS.iter().find(|(name, _)| *name == drawn.color)?.1;
+                if let Some(bbox) = object.boxes[at] {
+                    draw_box(&mut pixels, &bbox, color);
+                }
+            }
+            Some(View { at, pixels })
+        })
+        .collect();
+    Some(clip)
+}
+
+/// A record's boxes with an object's states at the clip's times, as `states` tells them; no pictures.
+fn unpictured(
+    record: &Record,
+    camera_yaw_rad: Option<f64>,
+    states: impl Fn(&RecordObject, &[Option<BoundingBox>], &[f64]) -> Vec<Option<State>>,
+) -> Option<Clip> {
     let mut times_s: Vec<f64> = Vec::new();
     for time_s in &record.timestamps {
         let last = record.timestamps.last() == Some(time_s);
@@ -270,52 +303,40 @@ fn clip(
     }
     let camera = record.camera?;
     let size = (camera.width as f32, camera.height as f32);
-    let pose = pose_at(&recording.cameras.first()?.poses, start_s);
-    let objects: Vec<ClipObject> = record
-        .objects
-        .iter()
-        .map(|object| {
-            let boxes: Vec<Option<BoundingBox>> = times_s
-                .iter()
-                .map(|time_s| {
-                    let found = object.boxes.iter().find(|[at_s, ..]| (at_s - time_s).abs() < 0.02)?;
-                    let [_, x0, y0, x1, y1] = found.map(|value| value as f32);
-                    Some(BoundingBox::new(x0 / size.0, y0 / size.1, x1 / size.0, y1 / size.1))
-                })
-                .collect();
-            let states = match with_states {
-                true => states(object, recording, &boxes, &times_s, start_s, number),
-                false => vec![None; times_s.len()],
-            };
-            ClipObject { boxes, states }
-        })
-        .collect();
-    let views = Clip::view_times(times_s.len())
-        .into_iter()
-        .filter_map(|at| {
-            let index = ((start_s + times_s[at]) / STEP_S).round() as usize;
-            let (rgb, before) = pictures.get(index)?;
-            let mut pixels = with_brightness(rgb, before.as_deref());
-            for (object, drawn) in objects.iter().zip(&record.objects) {
-                let color = COLORS.iter().find(|(name, _)| *name == drawn.color)?.1;
-                if let Some(bbox) = object.boxes[at] {
-                    draw_box(&mut pixels, &bbox, color);
-                }
-            }
-            Some(View { at, pixels })
-        })
-        .collect();
+    let objects = record.objects.iter().map(|object| {
+        let boxes: Vec<Option<BoundingBox>> = times_s
+            .iter()
+            .map(|time_s| {
+                let found = object.boxes.iter().find(|[at_s, ..]| (at_s - time_s).abs() < 0.02)?;
+                let [_, x0, y0, x1, y1] = found.map(|value| value as f32);
+                Some(BoundingBox::new(x0 / size.0, y0 / size.1, x1 / size.0, y1 / size.1))
+            })
+            .collect();
+        let states = states(object, &boxes, &times_s);
+        ClipObject { boxes, states }
+    });
     Some(Clip {
+        objects: objects.collect(),
         times_s,
         camera: ClipCamera::from_pixels(
             (camera.fx, camera.fy),
             (camera.cx, camera.cy),
             (camera.width, camera.height),
         ),
-        camera_yaw_rad: pose.map(|pose| optical_yaw_rad(&pose)),
-        views,
-        objects,
+        camera_yaw_rad,
+        views: Vec::new(),
     })
+}
+
+/// The small ST-VLM's answer to a record, without pictures, from an engine's states at the clip's times.
+pub(super) fn answer_from_states(
+    model: &TinyVlm,
+    record: &Record,
+    camera_yaw_rad: Option<f64>,
+    states: impl Fn(&RecordObject, &[f64]) -> Vec<Option<State>>,
+) -> String {
+    let shown = unpictured(record, camera_yaw_rad, |object, _, times_s| states(object, times_s));
+    shown.map_or(String::new(), |clip| reply(model, record, &clip, true).0)
 }
 
 /// States as an engine would have them, on the grid that training has them on.

@@ -209,7 +209,12 @@ fn answers_table(report: &AnswersReport) -> Table {
     header.extend(["average".to_owned(), "answered".to_owned(), "followed".to_owned()]);
     table.set_header(header);
     let scenes = report.scenes.iter().map(|(name, scores)| (*name, scores, None));
-    for (name, scores, followed) in scenes.chain([("all", &report.pooled, report.followed)]) {
+    let small_model = report
+        .small_model
+        .as_ref()
+        .map(|scores| ("all, small ST-VLM", scores, None));
+    let all = [("all", &report.pooled, report.followed)];
+    for (name, scores, followed) in scenes.chain(all).chain(small_model) {
         let mut row = vec![name.to_owned()];
         for task in Task::ALL {
             row.push(scores.tasks.get(task.code()).map_or("–".to_owned(), |task| {

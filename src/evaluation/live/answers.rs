@@ -10,18 +10,22 @@ use std::sync::Arc;
 
 use nalgebra::{UnitQuaternion, Vector3};
 
-use super::clip::Clip;
+use super::clip::{Clip, SeenFrame};
 use super::matching::{MatchedFrame, is_asked_for};
 use super::report::{AnswerScores, AnswersReport, TaskAnswers};
 use crate::datasets::{
     CameraTrack, DataSource, Domain, LabelSource, LabelledBox, ObjectKind, ObjectSample, ObjectTrack, Recording,
     TimedPose,
 };
+#[cfg(feature = "burn")]
+use crate::evaluation::vlm::answer_from_states;
 use crate::motion::TrajectoryStore;
 use crate::sim::{ActorClass, Scene};
 use crate::stkit::benchmark::{Scorer, answer_from};
 use crate::stkit::builder::{Built, build_records};
 use crate::stkit::{Record, RecordObject, Task, TrackId};
+#[cfg(feature = "burn")]
+use crate::vlm::tiny::{TinyVlm, states_at};
 
 /// Decides which questions are drawn.
 const SEED: u64 = 1;
@@ -49,6 +53,8 @@ struct Gathered {
     store: TrajectoryStore,
     /// Stream time of the recordings' first label, seconds.
     first_s: f64,
+    /// Stream time and heading of the optical axis, radians, in the world of the trajectories.
+    headings: Vec<(f64, f64)>,
 }
 
 impl Default for AnswerScorer {
@@ -75,6 +81,7 @@ impl AnswerScorer {
             scene: clip.scene,
             store: store.clone(),
             first_s: first.truth.time_s,
+            headings: frames.iter().filter_map(|frame| heading(frame.seen)).collect(),
         });
         self.followed.push(recording(clip, frames, true));
         self.visible.push(recording(clip, frames, false));
@@ -84,10 +91,15 @@ impl AnswerScorer {
         let built = build_records(&self.followed, self.per_task, SEED);
         let mut scenes: BTreeMap<&'static str, Scorer> = BTreeMap::new();
         let mut pooled = Scorer::default();
+        let mut small_model = SmallModel::load();
         let mut asked = Vec::with_capacity(built.records.len());
         for (index, record) in &built.records {
             let Some(clip) = self.clips.get(*index) else { continue };
-            let answer = answer(record, &clip.store, clip.first_s + record.quality.provenance.start_s);
+            let start_s = clip.first_s + record.quality.provenance.start_s;
+            let answer = answer(record, &clip.store, start_s);
+            if let Some(model) = &mut small_model {
+                model.ask(record, clip, start_s);
+            }
             scenes.entry(clip.scene.name()).or_default().add(record, Some(&answer));
             pooled.add(record, Some(&answer));
             asked.push((record.clone(), answer));
@@ -102,8 +114,65 @@ impl AnswerScorer {
             followed: (visible > 0).then(|| windows(&built) as f64 / visible as f64),
             scenes: scenes.iter().map(|(name, scorer)| (*name, scores(scorer))).collect(),
             pooled: scores(&pooled),
+            small_model: small_model.map(|model| scores(&model.scorer)),
             asked,
         }
+    }
+}
+
+fn heading(seen: &SeenFrame) -> Option<(f64, f64)> {
+    let forward = seen.world_from_camera?.rotation * Vector3::z();
+    Some((seen.time_s, forward.y.atan2(forward.x)))
+}
+
+/// The small ST-VLM and how it does.
+#[cfg(feature = "burn")]
+struct SmallModel {
+    model: TinyVlm,
+    scorer: Scorer,
+}
+
+#[cfg(feature = "burn")]
+impl SmallModel {
+    fn load() -> Option<Self> {
+        Some(Self {
+            model: TinyVlm::builtin().ok()?,
+            scorer: Scorer::default(),
+        })
+    }
+
+    fn ask(&mut self, record: &Record, clip: &Gathered, start_s: f64) {
+        let past = |(time_s, _): &&(f64, f64)| *time_s <= start_s + MARGIN_S;
+        let heading_rad = clip
+            .headings
+            .iter()
+            .rev()
+            .find(past)
+            .map(|(_, heading_rad)| *heading_rad);
+        let states = |object: &RecordObject, times_s: &[f64]| {
+            let times_s: Vec<f64> = times_s.iter().map(|time_s| start_s + time_s).collect();
+            let stored = track_of(object).and_then(|id| clip.store.get(id));
+            stored.map_or_else(|| vec![None; times_s.len()], |stored| states_at(stored, &times_s))
+        };
+        let answer = answer_from_states(&self.model, record, heading_rad, states);
+        self.scorer.add(record, Some(&answer));
+    }
+}
+
+/// Without burn there is none.
+#[cfg(not(feature = "burn"))]
+struct SmallModel {
+    scorer: Scorer,
+}
+
+#[cfg(not(feature = "burn"))]
+impl SmallModel {
+    fn load() -> Option<Self> {
+        None
+    }
+
+    fn ask(&mut self, _record: &Record, clip: &Gathered, _start_s: f64) {
+        let _ = &clip.headings;
     }
 }
 

@@ -119,6 +119,9 @@ pub struct AnswersReport {
     pub scenes: BTreeMap<&'static str, AnswerScores>,
     /// All scenes together.
     pub pooled: AnswerScores,
+    /// The same questions to the small ST-VLM, all scenes together: from the boxes and the states of these trajectories, without
+    /// pictures. `None` without it.
+    pub small_model: Option<AnswerScores>,
     /// What was asked, with the answers.
     #[serde(skip)]
     pub asked: Vec<(Record, String)>,

@@ -228,7 +228,7 @@ fn box_at(notes: &[Note], id: u64, time_s: f64) -> Option<crate::detection::Boun
 }
 
 /// The states at `times_s`, settled as far as they are. Settled positions show how the object moved.
-fn states_at(stored: &StoredTrajectory, times_s: &[f64]) -> Vec<Option<State>> {
+pub fn states_at(stored: &StoredTrajectory, times_s: &[f64]) -> Vec<Option<State>> {
     let worst = |covariance: &nalgebra::Matrix3<f64>| {
         let ground = covariance.fixed_view::<2, 2>(0, 0).into_owned();
         ground.symmetric_eigenvalues().max().max(0.0).sqrt()

@@ -16,7 +16,7 @@ mod verdict;
 pub mod views;
 
 pub use findings::{Findings, Z80};
-pub use live::{TinyBackend, Work};
+pub use live::{TinyBackend, Work, states_at};
 pub use model::{TinyVlm, WeightsError, packed};
 pub use observations::{NOTE_STEP_S, Note, Observations, SharedObservations, notes_between};
 pub use verdict::{Quantity, Said, Verdict, verdict};
