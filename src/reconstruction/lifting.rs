@@ -211,13 +211,19 @@ impl Sight<'_> {
             ],
         };
         let whole = cut_box.complete(&self.eye)?;
+        // Past a camera that drives things turn too fast for an error to stay.
+        let stays = self.view.pose_source == PoseSource::Static;
+        let (bearing_sigma_rad, bearing_bias_rad) = match stays {
+            true => (whole.bearing_sigma_rad, whole.bearing_bias_rad),
+            false => (whole.bearing_sigma_rad.hypot(whole.bearing_bias_rad), 0.0),
+        };
         let mut cues = [None; 3];
         cues[CueKind::Ground.index()] = completed_cue(&whole, &self.eye, self.view);
         Some(Place {
             bearing_in_camera: whole.bearing_in_camera,
-            bearing_sigma_rad: whole.bearing_sigma_rad,
-            bearing_bias_rad: whole.bearing_bias_rad,
-            completed: true,
+            bearing_sigma_rad,
+            bearing_bias_rad,
+            completed: stays,
             cues,
             tilt_scale_sigma: tilt_scale_sigma(prior, prior.mean_half_extent_m(), self.view),
         })
