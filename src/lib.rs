@@ -24,7 +24,7 @@ pub mod wire;
 
 #[cfg(feature = "cli")]
 pub mod cli;
-#[cfg(feature = "gstreamer")]
+#[cfg(feature = "cli")]
 pub mod evaluation;
 #[cfg(feature = "gstreamer")]
 pub mod gst;

@@ -1,5 +1,4 @@
 //! The whole chain against truth: worlds of the simulator go in as a camera's frames would, and what comes out is compared.
 
 pub mod live;
-#[cfg(feature = "burn")]
 pub mod vlm;

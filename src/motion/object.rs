@@ -274,10 +274,6 @@ impl MovingObject {
             self.learn_heading();
         }
         self.remember(seen);
-        for index in UNLIKE_COMPLETED {
-            // Once forgotten is forgotten.
-            self.errors[index].rate = self.error_sizes.0[index].rate;
-        }
         true
     }
 

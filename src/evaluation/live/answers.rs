@@ -8,31 +8,28 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use nalgebra::{UnitQuaternion, Vector3};
+use nalgebra::{Isometry3, UnitQuaternion, Vector3};
 
-use super::clip::{Clip, SeenFrame};
+use super::clip::Clip;
 use super::matching::{MatchedFrame, is_asked_for};
 use super::report::{AnswerScores, AnswersReport, TaskAnswers};
+use super::small_model::SmallModel;
 use crate::datasets::{
     CameraTrack, DataSource, Domain, LabelSource, LabelledBox, ObjectKind, ObjectSample, ObjectTrack, Recording,
     TimedPose,
 };
-#[cfg(feature = "burn")]
-use crate::evaluation::vlm::answer_from_states;
 use crate::motion::TrajectoryStore;
 use crate::sim::{ActorClass, Scene};
 use crate::stkit::benchmark::{Scorer, answer_from};
 use crate::stkit::builder::{Built, build_records};
 use crate::stkit::{Record, RecordObject, Task, TrackId};
-#[cfg(feature = "burn")]
-use crate::vlm::tiny::{TinyVlm, states_at};
 
 /// Decides which questions are drawn.
 const SEED: u64 = 1;
 /// Questions of each task, as in STKit-Bench.
 const PER_TASK: usize = 200;
 /// A trajectory is handed over with so much more at both ends than the window, seconds: a frame or so.
-const MARGIN_S: f64 = 0.1;
+pub(super) const MARGIN_S: f64 = 0.1;
 
 const NOTE: &str = "the STKit-Bench protocol on simulated scenes, never STKit-Bench; labels from true trajectories, \
                     answers from settled ones";
@@ -48,13 +45,13 @@ pub(super) struct AnswerScorer {
 }
 
 #[derive(Debug)]
-struct Gathered {
+pub(super) struct Gathered {
     scene: Scene,
-    store: TrajectoryStore,
+    pub(super) store: TrajectoryStore,
     /// Stream time of the recordings' first label, seconds.
     first_s: f64,
-    /// Stream time and heading of the optical axis, radians, in the world of the trajectories.
-    headings: Vec<(f64, f64)>,
+    /// The camera by stream time, in the world of the trajectories.
+    pub(super) poses: Vec<(f64, Isometry3<f64>)>,
 }
 
 impl Default for AnswerScorer {
@@ -81,7 +78,10 @@ impl AnswerScorer {
             scene: clip.scene,
             store: store.clone(),
             first_s: first.truth.time_s,
-            headings: frames.iter().filter_map(|frame| heading(frame.seen)).collect(),
+            poses: frames
+                .iter()
+                .filter_map(|frame| Some((frame.seen.time_s, frame.seen.world_from_camera?)))
+                .collect(),
         });
         self.followed.push(recording(clip, frames, true));
         self.visible.push(recording(clip, frames, false));
@@ -91,7 +91,7 @@ impl AnswerScorer {
         let built = build_records(&self.followed, self.per_task, SEED);
         let mut scenes: BTreeMap<&'static str, Scorer> = BTreeMap::new();
         let mut pooled = Scorer::default();
-        let mut small_model = SmallModel::load();
+        let mut small_model = SmallModel::builtin();
         let mut asked = Vec::with_capacity(built.records.len());
         for (index, record) in &built.records {
             let Some(clip) = self.clips.get(*index) else { continue };
@@ -114,65 +114,9 @@ impl AnswerScorer {
             followed: (visible > 0).then(|| windows(&built) as f64 / visible as f64),
             scenes: scenes.iter().map(|(name, scorer)| (*name, scores(scorer))).collect(),
             pooled: scores(&pooled),
-            small_model: small_model.map(|model| scores(&model.scorer)),
+            small_model: small_model.map(|model| scores(model.scorer())),
             asked,
         }
-    }
-}
-
-fn heading(seen: &SeenFrame) -> Option<(f64, f64)> {
-    let forward = seen.world_from_camera?.rotation * Vector3::z();
-    Some((seen.time_s, forward.y.atan2(forward.x)))
-}
-
-/// The small ST-VLM and how it does.
-#[cfg(feature = "burn")]
-struct SmallModel {
-    model: TinyVlm,
-    scorer: Scorer,
-}
-
-#[cfg(feature = "burn")]
-impl SmallModel {
-    fn load() -> Option<Self> {
-        Some(Self {
-            model: TinyVlm::builtin().ok()?,
-            scorer: Scorer::default(),
-        })
-    }
-
-    fn ask(&mut self, record: &Record, clip: &Gathered, start_s: f64) {
-        let past = |(time_s, _): &&(f64, f64)| *time_s <= start_s + MARGIN_S;
-        let heading_rad = clip
-            .headings
-            .iter()
-            .rev()
-            .find(past)
-            .map(|(_, heading_rad)| *heading_rad);
-        let states = |object: &RecordObject, times_s: &[f64]| {
-            let times_s: Vec<f64> = times_s.iter().map(|time_s| start_s + time_s).collect();
-            let stored = track_of(object).and_then(|id| clip.store.get(id));
-            stored.map_or_else(|| vec![None; times_s.len()], |stored| states_at(stored, &times_s))
-        };
-        let answer = answer_from_states(&self.model, record, heading_rad, states);
-        self.scorer.add(record, Some(&answer));
-    }
-}
-
-/// Without burn there is none.
-#[cfg(not(feature = "burn"))]
-struct SmallModel {
-    scorer: Scorer,
-}
-
-#[cfg(not(feature = "burn"))]
-impl SmallModel {
-    fn load() -> Option<Self> {
-        None
-    }
-
-    fn ask(&mut self, _record: &Record, clip: &Gathered, _start_s: f64) {
-        let _ = &clip.headings;
     }
 }
 
@@ -206,7 +150,7 @@ fn object_name(actor: u16, track: u64) -> String {
     format!("actor {actor} track {track}")
 }
 
-fn track_of(object: &RecordObject) -> Option<u64> {
+pub(super) fn track_of(object: &RecordObject) -> Option<u64> {
     match &object.track_id {
         TrackId::Number(_) => None,
         TrackId::Token(name) => name.rsplit(' ').next()?.parse().ok(),

@@ -12,6 +12,7 @@ mod matching;
 mod recorded;
 mod report;
 mod scores;
+mod small_model;
 
 pub use clip::{Clip, ClipError, LiveSettings, run_clip};
 pub use labels::{DistanceErrors, LabelScorer, LabelsError, LabelsReport, LabelsSettings};

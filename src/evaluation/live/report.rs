@@ -120,7 +120,7 @@ pub struct AnswersReport {
     /// All scenes together.
     pub pooled: AnswerScores,
     /// The same questions to the small ST-VLM, all scenes together: from the boxes and the states of these trajectories, without
-    /// pictures. `None` without it.
+    /// pictures. `None` where it cannot be read.
     pub small_model: Option<AnswerScores>,
     /// What was asked, with the answers.
     #[serde(skip)]
