@@ -257,7 +257,8 @@ pub fn traveling_speed_mps(trajectory: &Trajectory, start_s: f64, end_s: f64) ->
     Ok(distance.scaled(1.0 / (end_s - start_s)))
 }
 
-/// Clock direction of the last full step of record in [`start_s`, `end_s`], against the first moving one. `gate_m` is the
+/// Clock direction of the last full step of record in [`start_s`, `end_s`], against the first moving one. Where the window is
+/// short of a whole number of steps by no more than 0.2 s, the last half second takes the last step's place. `gate_m` is the
 /// shortest step that has a direction ([`STANDSTILL_GATE_M`]); a last step that may be as long, given its uncertainty, has
 /// one too.
 pub fn movement_direction(
@@ -274,11 +275,11 @@ pub fn movement_direction(
         });
     }
     // Mostly the first and the last step tell, so only they are looked at.
-    let moving = |k: usize| nth_full_step(trajectory, start_s, k).filter(|step| step.moves(gate_m));
+    let moving = |k: usize| nth_full_step(trajectory, start_s, end_s, k).filter(|step| step.moves(gate_m));
     let Some(reference) = (0..steps).find_map(moving) else {
         return Err(MeasureError::NeverMoves { gate_m });
     };
-    let last = nth_full_step(trajectory, start_s, steps - 1).filter(|step| may_move(trajectory, step, gate_m));
+    let last = nth_full_step(trajectory, start_s, end_s, steps - 1).filter(|step| may_move(trajectory, step, gate_m));
     let current = match last {
         Some(step) => step,
         None => {
@@ -328,19 +329,40 @@ pub(super) fn check_window(trajectory: &Trajectory, start_s: f64, end_s: f64) ->
     Ok(())
 }
 
+/// Objects are seen when frames are, so what is known of one begins a little after a window's start or ends a little before
+/// its end. A last step that lacks no more than this, seconds, is made up by the time before it.
+const BETWEEN_FRAMES_S: f64 = 0.2;
+
+/// The steps that have a direction: the full ones, and in place of one cut by the window's end the last half second.
 pub(super) fn full_steps(trajectory: &Trajectory, start_s: f64, end_s: f64) -> impl Iterator<Item = RecordStep> {
-    trajectory.record_steps(start_s, end_s).filter(RecordStep::is_full)
+    let count = full_step_count(start_s, end_s);
+    let full = trajectory.record_steps(start_s, end_s).filter(RecordStep::is_full);
+    let cut = count.checked_sub(1).filter(|last| is_cut(start_s, end_s, *last));
+    full.chain(cut.and_then(move |last| nth_full_step(trajectory, start_s, end_s, last)))
 }
 
-/// How many full steps of record a window holds.
+/// How many such steps a window holds.
 pub(super) fn full_step_count(start_s: f64, end_s: f64) -> usize {
-    ((end_s - start_s + TIME_TOLERANCE_S) / RECORD_STEP_S) as usize
+    if end_s - start_s < RECORD_STEP_S - TIME_TOLERANCE_S {
+        return 0;
+    }
+    ((end_s - start_s + BETWEEN_FRAMES_S + TIME_TOLERANCE_S) / RECORD_STEP_S) as usize
 }
 
-fn nth_full_step(trajectory: &Trajectory, start_s: f64, k: usize) -> Option<RecordStep> {
-    let at_s = |k: usize| start_s + k as f64 * RECORD_STEP_S;
+/// Whether the window ends before its step `k` would.
+fn is_cut(start_s: f64, end_s: f64, k: usize) -> bool {
+    start_s + (k + 1) as f64 * RECORD_STEP_S > end_s + TIME_TOLERANCE_S
+}
+
+fn nth_full_step(trajectory: &Trajectory, start_s: f64, end_s: f64, k: usize) -> Option<RecordStep> {
     let path = trajectory.path_search();
-    let (from_s, to_s) = (at_s(k), at_s(k + 1));
+    let (from_s, to_s) = match is_cut(start_s, end_s, k) {
+        true => (end_s - RECORD_STEP_S, end_s),
+        false => {
+            let at_s = |k: usize| start_s + k as f64 * RECORD_STEP_S;
+            (at_s(k), at_s(k + 1))
+        }
+    };
     Some(RecordStep::new(from_s, &path.at(from_s)?, to_s, &path.at(to_s)?))
 }
 

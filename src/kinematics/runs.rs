@@ -109,7 +109,7 @@ pub fn direction_times(
     };
     let (first, last) = told.ok_or(MeasureError::NeverInDirection { hour })?;
     let at_s = |step: usize| start_s + step as f64 * RECORD_STEP_S;
-    Ok((at_s(first), at_s(last)))
+    Ok((at_s(first), at_s(last).min(end_s)))
 }
 
 /// Probability of each full step that it moves, and toward `hour`.

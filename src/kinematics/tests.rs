@@ -587,3 +587,27 @@ fn a_path_of_states_comes_back_to_the_positions_in_the_end() {
     }
     assert!((exact.path_length_m(0.0, 2.0).unwrap() - 4.0).abs() < 1e-9);
 }
+
+/// Frames come when they come: of something first seen 3 ms into a window and last seen 2 ms before its end, the last half
+/// second counts all the same.
+#[test]
+fn a_window_that_begins_and_ends_between_frames_loses_no_step() {
+    // East at 2 m/s for two seconds, then south.
+    let walk = |time_s: f64| Point3::new(2.0 * time_s.min(2.0), -2.0 * (time_s - 2.0).max(0.0), 0.0);
+    let mut seen = Trajectory::default();
+    for k in 0..=50 {
+        let time_s = 0.003 + f64::from(k) * 2.495 / 50.0;
+        seen.push(sample(time_s, walk(time_s))).unwrap();
+    }
+    let (start_s, end_s) = (0.003, 2.498);
+    let direction = movement_direction(&seen, start_s, end_s, STANDSTILL_GATE_M).unwrap();
+    assert_eq!(direction.hour.get(), 3, "{direction:?}");
+    let times = direction_times(&seen, start_s, end_s, direction.hour, STANDSTILL_GATE_M).unwrap();
+    assert!(
+        (times.0 - 2.003).abs() < 1e-9 && (times.1 - end_s).abs() < 1e-9,
+        "{times:?}"
+    );
+    // What lacks more than two tenths of a second of a step is no step.
+    let direction = movement_direction(&seen, start_s, 2.25, STANDSTILL_GATE_M).unwrap();
+    assert_eq!(direction.hour.get(), 12, "{direction:?}");
+}
