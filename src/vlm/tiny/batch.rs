@@ -6,7 +6,7 @@ use super::bearings::{BEARINGS, bearings};
 use super::clip::{Clip, MAX_VIEWS, VIEW_CHANNELS, VIEW_HEIGHT, VIEW_WIDTH};
 use super::network::Input;
 use super::tokens::{
-    COARSE, FINE, QUERY_FEATURES, States, TOKEN_FEATURES, VIEW_FEATURES, look_up, object_tokens, query_features,
+    COARSE, FINE, QUERY_FEATURES, States, TOKEN_FEATURES, VIEW_FEATURES, look_up, object_tokens, pace, query_features,
     view_features,
 };
 
@@ -38,6 +38,7 @@ pub fn input(asked: &[Asked<'_>], device: &Device) -> Input {
     let (fine_cells, coarse_cells) = (FINE.0 * FINE.1, COARSE.0 * COARSE.1);
     let mut tokens = vec![0.0f32; clips * rows * times * TOKEN_FEATURES];
     let mut told = vec![0.0f32; clips * rows * times * 2 * BEARINGS];
+    let mut paces = vec![0.0f32; clips * rows * 2];
     let mut query = vec![0.0f32; clips * rows * QUERY_FEATURES];
     let mut view = vec![0.0f32; clips * views * VIEW_FEATURES];
     let mut places = vec![0.0f32; clips * times * views];
@@ -59,6 +60,8 @@ pub fn input(asked: &[Asked<'_>], device: &Device) -> Input {
             let ways = bearings(clip, *object_index, states, *span_s);
             let from = (index * rows + row) * times * 2 * BEARINGS;
             told[from..from + 2 * BEARINGS * ways.len()].copy_from_slice(ways.as_flattened());
+            let from = (index * rows + row) * 2;
+            paces[from..from + 2].copy_from_slice(&pace(clip, states, *span_s));
             let from = (index * rows + row) * QUERY_FEATURES;
             query[from..from + QUERY_FEATURES].copy_from_slice(&query_features(clip, *span_s, asked.with_states));
             for (at, seen) in clip.views.iter().take(views).enumerate() {
@@ -86,6 +89,7 @@ pub fn input(asked: &[Asked<'_>], device: &Device) -> Input {
     Input {
         tokens: Tensor::from_data(TensorData::new(tokens, [clips, rows, times, TOKEN_FEATURES]), device),
         bearings: Tensor::from_data(TensorData::new(told, [clips, rows, times, 2 * BEARINGS]), device),
+        pace: Tensor::from_data(TensorData::new(paces, [clips, rows, 2]), device),
         query: Tensor::from_data(TensorData::new(query, [clips, rows, QUERY_FEATURES]), device),
         views: Tensor::from_data(TensorData::new(view, [clips, views, VIEW_FEATURES]), device),
         places: Tensor::from_data(TensorData::new(places, [clips, times, views]), device),

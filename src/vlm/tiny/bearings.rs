@@ -9,7 +9,7 @@
 use nalgebra::Vector2;
 
 use super::apparent::Edges;
-use super::clip::{Clip, State};
+use super::clip::Clip;
 use super::tokens::States;
 
 /// Tilts of the camera, radians.
@@ -37,7 +37,7 @@ pub fn bearings(clip: &Clip, object: usize, states: &States, span_s: (f64, f64))
     };
     let steps_m = (FIRST_STEP_M, LEAST_STEP_M);
     let by_states = |time_s: f64| {
-        let velocity = velocity_at(clip, states.states(), time_s)?;
+        let velocity = velocity_at(clip, states, time_s)?;
         Some((velocity, velocity.norm() * STEP_S))
     };
     put(0, against_first(clip, span_s, steps_m, by_states));
@@ -92,19 +92,20 @@ fn against_first(
     out
 }
 
-/// The states' velocity over the ground at a time between two of them.
-fn velocity_at(clip: &Clip, states: &[Option<State>], time_s: f64) -> Option<Vector2<f64>> {
+/// The states' velocity over the ground at a time between two of them. The engine's positions tell how the object moved (see
+/// [`states_at`](super::live::states_at)), so where they are no farther apart than a step their difference is that step.
+fn velocity_at(clip: &Clip, known: &States, time_s: f64) -> Option<Vector2<f64>> {
+    let states = known.states();
     let after = clip.times_s.partition_point(|known_s| *known_s <= time_s);
     let before = after.checked_sub(1)?;
     let (earlier, later) = (states.get(before).copied()??, states.get(after).copied()??);
     let apart_s = (clip.times_s[after] - clip.times_s[before]).max(1e-3);
+    if matches!(known, States::Engine(_)) && apart_s <= STEP_S + TOLERANCE_S {
+        return Some((later.position_in_world - earlier.position_in_world).xy() / apart_s);
+    }
     let share = (time_s - clip.times_s[before]) / apart_s;
-    Some(
-        earlier
-            .velocity_in_world_mps
-            .xy()
-            .lerp(&later.velocity_in_world_mps.xy(), share),
-    )
+    let (earlier, later) = (earlier.velocity_in_world_mps.xy(), later.velocity_in_world_mps.xy());
+    Some(earlier.lerp(&later, share))
 }
 
 #[cfg(test)]
@@ -114,7 +115,7 @@ mod tests {
 
     use super::*;
     use crate::detection::BoundingBox;
-    use crate::vlm::tiny::clip::{ClipCamera, ClipObject};
+    use crate::vlm::tiny::clip::{ClipCamera, ClipObject, State};
 
     fn clip(boxes: Vec<Option<BoundingBox>>) -> Clip {
         let times_s: Vec<f64> = (0..boxes.len()).map(|at| at as f64 * 0.5).collect();
@@ -137,15 +138,15 @@ mod tests {
     #[test]
     fn a_right_turn_comes_to_three_o_clock() {
         let clip = clip(vec![None; 5]);
-        let moving = |x: f64, y: f64| State {
-            position_in_world: Point3::origin(),
-            velocity_in_world_mps: Vector3::new(x, y, 0.0),
+        let state = |x: f64, y: f64| State {
+            position_in_world: Point3::new(x, y, 0.0),
+            velocity_in_world_mps: Vector3::zeros(),
             position_sigma_m: 0.1,
             velocity_sigma_mps: 0.1,
             standing: false,
         };
         // Ahead, then to the right, which is along -y.
-        let states = [moving(2.0, 0.0), moving(2.0, 0.0), moving(0.0, -2.0), moving(0.0, -2.0)];
+        let states = [state(0.0, 0.0), state(1.0, 0.0), state(1.5, -0.5), state(1.5, -1.5)];
         let states = States::Engine(states.into_iter().map(Some).chain([None]).collect());
         let told = bearings(&clip, 0, &states, (0.0, 2.0));
         let by_states = |at: usize| angle_deg(&told[at][..2]);

@@ -4,7 +4,7 @@
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::activation::{gelu, softmax};
+use burn::tensor::activation::{gelu, sigmoid, softmax};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::bearings::BEARINGS;
@@ -79,6 +79,8 @@ pub struct Input {
     /// Cosine and sine of the way at each time, clockwise from the first move, as each of [`BEARINGS`] tells it, or zeros:
     /// `[g, m, t, 2 · BEARINGS]`.
     pub bearings: Tensor<4>,
+    /// Logarithm of the mean speed that the engine's states tell and 1, or zeros: `[g, m, 2]`.
+    pub pace: Tensor<3>,
     /// `[g, m, QUERY_FEATURES]`.
     pub query: Tensor<3>,
     /// `[g, k, VIEW_FEATURES]`.
@@ -122,6 +124,7 @@ pub struct Network {
     span_out: Linear,
     step_out: Linear,
     trusts: Linear,
+    pace_trust: Linear,
 }
 
 /// Pre-normalised self-attention and a two-layer perceptron.
@@ -201,6 +204,7 @@ impl Network {
             span_out: LinearConfig::new(WIDTH, SPAN_OUTPUTS).init(device),
             step_out: LinearConfig::new(WIDTH, STEP_OUTPUTS).init(device),
             trusts: LinearConfig::new(WIDTH, BEARINGS).init(device),
+            pace_trust: LinearConfig::new(WIDTH, 1).init(device),
         }
     }
 
@@ -271,8 +275,15 @@ impl Network {
             .reshape([rows, times, STANDING]);
         let hours = steps.clone().narrow(2, 0, STANDING) + told;
         let others = steps.narrow(2, STANDING, STEP_OUTPUTS - STANDING);
+        let asked = gelu(self.span_mid.forward(asked));
+        let span = self.span_out.forward(asked.clone());
+        // So does the speed: between what the network makes of all it sees and what the states tell.
+        let pace = input.pace.reshape([rows, 2]);
+        let trust = sigmoid(self.pace_trust.forward(asked)) * pace.clone().narrow(1, 1, 1);
+        let own = span.clone().narrow(1, 0, 1);
+        let speed = own.clone() + trust * (pace.narrow(1, 0, 1) - own);
         Output {
-            span: self.span_out.forward(gelu(self.span_mid.forward(asked))),
+            span: Tensor::cat(vec![speed, span.narrow(1, 1, SPAN_OUTPUTS - 1)], 1),
             steps: Tensor::cat(vec![hours, others], 2),
         }
     }

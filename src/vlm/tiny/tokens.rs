@@ -82,6 +82,23 @@ pub fn own_axis_rad(clip: &Clip, states: &States, span_s: (f64, f64)) -> f64 {
     axis.y.atan2(axis.x) - clip.camera_yaw_rad.unwrap_or(0.0)
 }
 
+/// A mean speed is told as no less than this, m/s.
+const LEAST_PACE_MPS: f64 = 0.05;
+
+/// Logarithm of the mean speed (m/s) over the time asked about that the engine's states tell, and 1; zeros where they do not.
+pub fn pace(clip: &Clip, states: &States, span_s: (f64, f64)) -> [f32; 2] {
+    let States::Engine(known) = states else {
+        return [0.0; 2];
+    };
+    let path = Path::new(clip, known, span_s);
+    match (path.known_s, path.length_m.last()) {
+        (Some((first_s, last_s)), Some(length_m)) if last_s > first_s => {
+            [(length_m / (last_s - first_s)).max(LEAST_PACE_MPS).ln() as f32, 1.0]
+        }
+        _ => [0.0; 2],
+    }
+}
+
 /// Fills a token's numbers one after the other.
 struct Row<'a>(&'a mut [f32], usize);
 
@@ -177,6 +194,8 @@ struct Path {
     has_axis: bool,
     /// Length of the way within the time asked about up to each time, metres.
     length_m: Vec<f64>,
+    /// The first and the last time within it at which a state is known.
+    known_s: Option<(f64, f64)>,
     start_s: f64,
     end_s: f64,
 }
@@ -190,6 +209,7 @@ impl Path {
             axis: Vector2::new(yaw.cos(), yaw.sin()),
             has_axis: false,
             length_m: vec![0.0; states.len()],
+            known_s: None,
             start_s,
             end_s,
         };
@@ -199,6 +219,8 @@ impl Path {
         for (at, state) in states.iter().enumerate() {
             if let Some(state) = state.filter(|_| inside(at)) {
                 let here = state.position_in_world.coords.xy();
+                let now_s = clip.times_s[at];
+                path.known_s = Some((path.known_s.map_or(now_s, |(first_s, _)| first_s), now_s));
                 match before {
                     None => path.origin = here,
                     Some((_, there)) => {

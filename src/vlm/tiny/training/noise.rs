@@ -61,41 +61,37 @@ pub fn seen_boxes(boxes: &[Option<BoundingBox>], random: &mut Pcg64) -> Vec<Opti
         .collect()
 }
 
+/// Time over which an engine's way, the sum of its velocities, is drawn back to its positions, seconds.
+const REVISION_S: f64 = 4.0;
+/// An engine takes for standing what is slower, m/s.
+const STANDING_MPS: f64 = 0.3;
+
 /// States as the engine would have them: `points` are the true centres at a clip's grid points, `cameras` where the camera
 /// is then, `seen` whether the object is visible.
+///
+/// Their sizes are those of our own engine's settled states in simulated worlds: scale off by up to a tenth, velocities by a
+/// few percent of themselves, a little more far away; positions say how the object moved, so they are as smooth as velocities
+/// are; and the sigmas told are wide or narrow, not quite the errors.
 pub fn engine_states(
     points: &[Point3<f64>],
     cameras: &[Point3<f64>],
     seen: &[bool],
     random: &mut Pcg64,
 ) -> Vec<Option<State>> {
-    // How good this engine is, from very good to poor.
-    let quality = (-1.6 + 1.6 * random.random::<f64>()).exp();
-    let kept = 0.10 * quality * normal(random);
-    let (wander, across_m) = (0.05 * quality, 0.25 * quality);
-    let mut along = Lasting::new(3.0, random);
-    let mut across: [Lasting; 2] = std::array::from_fn(|_| Lasting::new(1.5, random));
-    let mut velocity_error: [Lasting; 2] = std::array::from_fn(|_| Lasting::new(0.8, random));
+    // How good this engine is, from very good to poor, and what it thinks of itself.
+    let quality = (-1.6 + 2.0 * random.random::<f64>()).exp();
+    let kept = 1.0 + 0.08 * quality * normal(random);
+    let told = (0.3 + 0.4 * normal(random)).exp();
+    let mut error: [Lasting; 2] = std::array::from_fn(|_| Lasting::new(1.0, random));
     let late = random.random::<f64>() < 0.2;
     let first = if late {
         random.random_range(0..points.len().div_ceil(4).max(1))
     } else {
         0
     };
+    let moved = |from: usize, to: usize| points[to] - points[from];
+    let mut position = cameras[0] + (points[0] - cameras[0]) * kept;
     let mut unseen = 0usize;
-    let noisy: Vec<Point3<f64>> = points
-        .iter()
-        .zip(cameras)
-        .map(|(point, camera)| {
-            let way = point - camera;
-            let range_m = way.norm().max(1.0);
-            let share = kept + wander * along.next(random);
-            // What is farther is less certain across, too.
-            let aside_m = across_m * (0.3 + range_m / 40.0);
-            let aside = Vector3::new(across[0].next(random), across[1].next(random), 0.0) * aside_m * 0.5;
-            point + way * share + aside
-        })
-        .collect();
     (0..points.len())
         .map(|at| {
             unseen = if seen.get(at).copied().unwrap_or(false) {
@@ -104,19 +100,22 @@ pub fn engine_states(
                 unseen + 1
             };
             let lost = at < first || unseen > 4;
-            let from = at.saturating_sub(1);
-            let to = (at + 1).min(points.len() - 1);
-            let span_s = (to - from).max(1) as f64 * STEP_S;
+            let (from, to) = (at.saturating_sub(1), (at + 1).min(points.len() - 1));
+            let truth = moved(from, to) / ((to - from).max(1) as f64 * STEP_S);
             let range_m = (points[at] - cameras[at]).norm();
-            let velocity_sigma_mps = 0.3 * quality * (0.5 + range_m / 40.0);
-            let error = Vector3::new(velocity_error[0].next(random), velocity_error[1].next(random), 0.0);
-            let velocity = (points[to] - points[from]) / span_s * (1.0 + kept) + error * velocity_sigma_mps;
-            let standing = (noisy[to] - noisy[from]).norm() / span_s < 0.25 && velocity.norm() < 0.5;
+            let sigma_mps = quality * (0.04 + 0.006 * range_m + 0.06 * truth.norm());
+            let off = Vector3::new(error[0].next(random), error[1].next(random), 0.0) * sigma_mps;
+            let standing = (truth * kept + off).norm() < STANDING_MPS;
+            if at > 0 && !standing {
+                let target = cameras[at] + (points[at] - cameras[at]) * kept;
+                position += moved(at - 1, at) * kept + off * STEP_S;
+                position += (target - position) * (STEP_S / REVISION_S);
+            }
             (!lost).then(|| State {
-                position_in_world: noisy[at],
-                velocity_in_world_mps: if standing { Vector3::zeros() } else { velocity },
-                position_sigma_m: (range_m * 0.10 * quality).hypot(across_m),
-                velocity_sigma_mps,
+                position_in_world: position,
+                velocity_in_world_mps: if standing { Vector3::zeros() } else { truth * kept + off },
+                position_sigma_m: told * (0.05 + 0.03 * quality.sqrt() * range_m),
+                velocity_sigma_mps: told * (0.03 + sigma_mps),
                 standing,
             })
         })

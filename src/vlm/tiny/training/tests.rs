@@ -86,7 +86,7 @@ fn sixteen_samples_are_learned_by_heart() {
     let mut network = Network::new(&device);
     let mut optimizer = AdamWConfig::new().init();
     let mut losses = Vec::new();
-    for _ in 0..80 {
+    for _ in 0..160 {
         let found = loss(&network, &groups, &device);
         losses.push(found.parts.clone().map(|part| part.into_scalar::<f32>()));
         let gradients = GradientsParams::from_grads(found.total.backward(), &network);
