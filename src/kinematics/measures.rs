@@ -25,7 +25,7 @@ use super::clock::{ClockHour, clockwise_angle_rad};
 use super::normal;
 use super::record::{RECORD_MAX_SAMPLES, RECORD_STEP_S, RecordStep};
 use super::sums::StepSums;
-use super::trajectory::{TIME_TOLERANCE_S, Trajectory};
+use super::trajectory::{BETWEEN_FRAMES_S, TIME_TOLERANCE_S, Trajectory};
 
 /// The shortest movement over the ground within a step of record (0.5 s), in metres, that has a direction: 1.8 km/h, half
 /// of a slow walk.
@@ -329,19 +329,12 @@ pub(super) fn check_window(trajectory: &Trajectory, start_s: f64, end_s: f64) ->
     Ok(())
 }
 
-/// Objects are seen when frames are, so what is known of one begins a little after a window's start or ends a little before
-/// its end. A last step that lacks no more than this, seconds, is made up by the time before it.
-const BETWEEN_FRAMES_S: f64 = 0.2;
-
 /// The steps that have a direction: the full ones, and in place of one cut by the window's end the last half second.
 pub(super) fn full_steps(trajectory: &Trajectory, start_s: f64, end_s: f64) -> impl Iterator<Item = RecordStep> {
-    let count = full_step_count(start_s, end_s);
-    let full = trajectory.record_steps(start_s, end_s).filter(RecordStep::is_full);
-    let cut = count.checked_sub(1).filter(|last| is_cut(start_s, end_s, *last));
-    full.chain(cut.and_then(move |last| nth_full_step(trajectory, start_s, end_s, last)))
+    (0..full_step_count(start_s, end_s)).filter_map(move |k| nth_full_step(trajectory, start_s, end_s, k))
 }
 
-/// How many such steps a window holds.
+/// How many such steps a window holds. A last one that lacks no more than [`BETWEEN_FRAMES_S`] is made up by the time before it.
 pub(super) fn full_step_count(start_s: f64, end_s: f64) -> usize {
     if end_s - start_s < RECORD_STEP_S - TIME_TOLERANCE_S {
         return 0;
@@ -349,19 +342,12 @@ pub(super) fn full_step_count(start_s: f64, end_s: f64) -> usize {
     ((end_s - start_s + BETWEEN_FRAMES_S + TIME_TOLERANCE_S) / RECORD_STEP_S) as usize
 }
 
-/// Whether the window ends before its step `k` would.
-fn is_cut(start_s: f64, end_s: f64, k: usize) -> bool {
-    start_s + (k + 1) as f64 * RECORD_STEP_S > end_s + TIME_TOLERANCE_S
-}
-
 fn nth_full_step(trajectory: &Trajectory, start_s: f64, end_s: f64, k: usize) -> Option<RecordStep> {
     let path = trajectory.path_search();
-    let (from_s, to_s) = match is_cut(start_s, end_s, k) {
+    let at_s = |k: usize| start_s + k as f64 * RECORD_STEP_S;
+    let (from_s, to_s) = match at_s(k + 1) > end_s + TIME_TOLERANCE_S {
         true => (end_s - RECORD_STEP_S, end_s),
-        false => {
-            let at_s = |k: usize| start_s + k as f64 * RECORD_STEP_S;
-            (at_s(k), at_s(k + 1))
-        }
+        false => (at_s(k), at_s(k + 1)),
     };
     Some(RecordStep::new(from_s, &path.at(from_s)?, to_s, &path.at(to_s)?))
 }

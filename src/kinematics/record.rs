@@ -51,11 +51,6 @@ impl RecordStep {
     pub fn moves(&self, gate_m: f64) -> bool {
         self.traveled_m > 0.0 && self.horizontal_m() >= gate_m
     }
-
-    /// Whether the step is a full one and not the rest at the end of a window.
-    pub fn is_full(&self) -> bool {
-        self.end_s - self.start_s > RECORD_STEP_S - 2.0 * TIME_TOLERANCE_S
-    }
 }
 
 /// The steps of record over a window; see [`Trajectory::record_steps`].

@@ -19,6 +19,10 @@ use super::sums::Milestones;
 /// Times that differ by less than this, in seconds, are the same time: it absorbs the rounding of nanoseconds to `f64`.
 pub(crate) const TIME_TOLERANCE_S: f64 = 1e-6;
 
+/// Objects are seen when frames are, so what is known of one begins a little after the time asked about, or ends a little before
+/// its end. So little, seconds, is not missed where directions and states are asked for.
+pub(crate) const BETWEEN_FRAMES_S: f64 = 0.2;
+
 /// The longest time between two samples, in seconds, over which interpolation is trusted: as long as an identity may be
 /// out of sight. Across a longer gap values are still given, but not as reliable.
 pub const MAX_RELIABLE_GAP_S: f64 = 2.0;
@@ -356,6 +360,20 @@ impl Trajectory {
         }
         let search = self.path.search();
         Some(search.at(end_s)?.length_m - search.at(start_s)?.length_m)
+    }
+
+    /// `time_s`, or the nearest time that the trajectory covers where that is no farther than frames are apart
+    /// ([`BETWEEN_FRAMES_S`]).
+    pub(crate) fn nearest_known_s(&self, time_s: f64) -> f64 {
+        let (Some(start_s), Some(end_s)) = (self.start_s(), self.end_s()) else {
+            return time_s;
+        };
+        let nearest_s = time_s.clamp(start_s, end_s);
+        if (nearest_s - time_s).abs() <= BETWEEN_FRAMES_S {
+            nearest_s
+        } else {
+            time_s
+        }
     }
 
     /// Where the object went: the positions at `times_s`, shifted so that they differ by the movement and lie, on average,

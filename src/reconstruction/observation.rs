@@ -52,8 +52,8 @@ pub struct Observation {
     pub bearing_sigma_rad: f64,
     /// … and what stays with the object, while it is `completed`.
     pub bearing_bias_rad: f64,
-    /// The picture's edge of a fixed camera cuts it, and what is beyond was added by its class's size: its direction and its distance over the
-    /// ground have errors that have nothing to do with those of a whole box.
+    /// The edge of a fixed camera's picture cuts it, and what is beyond was added by its class's size: its direction and its
+    /// distance over the ground have errors that have nothing to do with those of a whole box.
     pub completed: bool,
     /// Distances, by [`CueKind::index`].
     pub cues: [Option<RangeCue>; 3],

@@ -227,29 +227,14 @@ fn box_at(notes: &[Note], id: u64, time_s: f64) -> Option<crate::detection::Boun
     note.boxes.iter().find(|(known, _)| *known == id).map(|(_, bbox)| *bbox)
 }
 
-/// Objects are seen when frames are: a time so little before what is known of one, or after, is the nearest that is known,
-/// seconds.
-const BETWEEN_FRAMES_S: f64 = 0.1;
-
 /// The states at `times_s`, settled as far as they are. Settled positions show how the object moved.
 pub fn states_at(stored: &StoredTrajectory, times_s: &[f64]) -> Vec<Option<State>> {
     let worst = |covariance: &nalgebra::Matrix3<f64>| {
         let ground = covariance.fixed_view::<2, 2>(0, 0).into_owned();
         ground.symmetric_eigenvalues().max().max(0.0).sqrt()
     };
-    let settled = &stored.settled;
-    let known = |time_s: &f64| match (settled.start_s(), settled.end_s()) {
-        (Some(start_s), Some(end_s)) => {
-            let nearest_s = time_s.clamp(start_s, end_s);
-            if (nearest_s - time_s).abs() <= BETWEEN_FRAMES_S {
-                nearest_s
-            } else {
-                *time_s
-            }
-        }
-        _ => *time_s,
-    };
-    let times_s: Vec<f64> = times_s.iter().map(known).collect();
+    let near = times_s.iter().map(|time_s| stored.settled.nearest_known_s(*time_s));
+    let times_s: Vec<f64> = near.collect();
     let settled = stored.settled.moved_through(&times_s);
     let state = |(time_s, settled): (&f64, Option<Point3<f64>>)| {
         let sample = stored.settled.at(*time_s).or_else(|| stored.live.at(*time_s))?;
